@@ -1,0 +1,46 @@
+# make book: the environment, the benchmark notebook on embedded real data, the book.   make test: the tests.
+# CPU-only PyTorch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PAGE := results/executed/permuted_mnist.ipynb
+HTML := _build/html/index.html
+
+.PHONY: book test lint lock clean
+
+book: $(HTML)
+	@echo "Open $(CURDIR)/$(HTML)"
+
+test: $(READY)
+	@$(BIN)/python tests/browser.py
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	$(BIN)/nbstripout notebooks/*.ipynb
+
+# The versions that the committed results were made with, for `pip install --constraint`.
+lock: $(READY)
+	$(BIN)/pip freeze --exclude alasso | grep -Ev '^(-e|cuda|nvidia|triton)' | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf _build results/executed
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+# Runs are kept in _build/runs, so that they are trained here once and the page can hold them against results/.
+$(PAGE): notebooks/permuted_mnist.ipynb $(wildcard alasso/*.py) $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/papermill --no-progress-bar -p results $(CURDIR)/_build/runs $< $(@:.ipynb=.partial.ipynb)
+	@mv $(@:.ipynb=.partial.ipynb) $@
+
+$(HTML): $(PAGE) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py
+	$(BIN)/jupyter-book build . --all -W --keep-going -n
+	@touch $@

@@ -1,0 +1,90 @@
+"""The command line: `alasso run` and `alasso list`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from alasso import metrics, results, train
+from alasso.errors import BadInput
+from alasso.presets import METHODS, PRESETS, experiment
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        return chosen.function(chosen)
+    except BadInput as error:
+        print(f"alasso: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(prog="alasso", description="Continual learning by asymmetric loss approximation.")
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    run = commands.add_parser("run", help="train one method with one seed, and keep its result")
+    run.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
+    run.add_argument("method", help="the method: " + ", ".join(METHODS))
+    run.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
+    run.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
+    run.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    run.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
+    run.set_defaults(function=_run)
+
+    listing = commands.add_parser("list", help="show presets and methods, what they cost and what to expect")
+    listing.set_defaults(function=_list)
+    return parser
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
+    seed = _seed(chosen.seed)
+    folder = chosen.results or results.default_folder()
+    path = todo.path(folder, seed)
+    known = path.exists()
+    record = train.run(todo, seed, folder, _device(chosen.device))
+    final = metrics.average_accuracy(record.matrix)[-1]
+    print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
+    return 0
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise BadInput(f"--set {pair}: must be name=value, such as a=2.5")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput(f"--seed {text}: must be a whole number ≥ 0")
+    return int(text)
+
+
+def _device(name: str) -> str:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise BadInput(f"--device {name}: PyTorch cannot use it here; cpu always works") from None
+    return name
+
+
+def _list(chosen: argparse.Namespace) -> int:
+    print("presets")
+    for name, preset in PRESETS.items():
+        print(f"  {name}\n    {preset.about}\n    cost    {preset.cost} a method and seed, on 2 cores")
+        print(f"    expect  {preset.expect}")
+    print("\nmethods")
+    for name, method in METHODS.items():
+        print(f"  {name:18}{method.label}: {method.surrogate}")
+    return 0

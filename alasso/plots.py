@@ -1,0 +1,72 @@
+"""Figures from runs: (ax, runs) → ax. Nothing here trains, and nothing here reads a file.
+
+Every seed is drawn as a thin line, their mean as a thick one. A method has one colour everywhere, from the palette of
+Okabe and Ito, which colour-blind readers can tell apart, and its name stands at the end of its line.
+"""
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from alasso import metrics
+from alasso.presets import METHODS
+from alasso.results import Run
+
+COLOURS = {"none": "#5f5f5f", "si": "#0072B2", "alasso-published": "#D55E00", "alasso-paper": "#CC79A7"}
+
+
+def use_style() -> None:
+    """One look for all figures; text stays text in SVG files."""
+    sns.set_theme(style="ticks", context="notebook", rc={"svg.fonttype": "none", "svg.hashsalt": "alasso"})
+    frame = {"axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True}
+    sns.mpl.rcParams.update(frame)
+
+
+def average_accuracy(ax: Axes, runs: list[Run]) -> Axes:
+    """Mean test accuracy of the tasks seen so far against their number (Figure 5)."""
+    _curves(ax, runs, metrics.average_accuracy)
+    ax.set(xlabel="tasks trained", ylabel="average test accuracy")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return ax
+
+
+def spread(ax: Axes, runs: list[Run]) -> Axes:
+    """Standard deviation of the test accuracy over the tasks seen so far (Figure 6)."""
+    _curves(ax, runs, metrics.spread)
+    ax.set(xlabel="tasks trained", ylabel="standard deviation over tasks")
+    return ax
+
+
+def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
+    """Test accuracy on one task (1, 2, …) from when it is learned to the end (Figure 4)."""
+    _curves(ax, runs, lambda matrix: matrix[:, task - 1])
+    ax.set(xlabel="tasks trained", ylabel=f"test accuracy on task {task}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return ax
+
+
+def _curves(ax: Axes, runs: list[Run], summary) -> None:
+    """One curve of summary(matrix), (T,), a run, and their mean a method."""
+    ends = []
+    for method in dict.fromkeys(run.method for run in runs):
+        curves = np.array([summary(run.matrix) for run in runs if run.method == method])
+        trained = np.arange(1, curves.shape[1] + 1)
+        colour = COLOURS[method]
+        if len(curves) > 1:
+            ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
+        ax.plot(trained, curves.mean(0), color=colour, linewidth=2.2, marker="o", markersize=3.5)
+        ends.append((curves.mean(0)[-1], METHODS[method].label, colour))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _label_ends(ax, trained[-1], ends)
+
+
+def _label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
+    """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below."""
+    low, high = ax.get_ylim()
+    gap, free = 0.07 * (high - low), -np.inf
+    for y, name, colour in sorted(ends):
+        free = max(y, free + gap)
+        ax.annotate(
+            name, (x, free), xytext=(8, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False
+        )

@@ -1,0 +1,114 @@
+"""One JSON file per run and seed, with everything needed to trust it and to make it again."""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import alasso
+from alasso.errors import BadInput
+
+SCHEMA = 1
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one run. Accuracies are shares in [0, 1], times seconds, dates UTC in ISO 8601."""
+
+    schema: int
+    preset: str
+    method: str
+    seed: int
+    command: str
+    protocol: dict
+    hyperparameters: dict
+    accuracy: list  # (T, T): test accuracy on task k after training task n; None above the diagonal
+    loss: list  # (T,): mean training loss of the task alone over its last epoch
+    seconds: list  # (T,): training, consolidation and evaluation of each task
+    parameters: int
+    dataset_sha256: str
+    device: str
+    precision: str
+    threads: int
+    versions: dict
+    commit: str | None  # None outside a git checkout
+    dirty: bool | None  # whether the code differed from that commit
+    started: str
+    finished: str
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The accuracy matrix, (T, T) float64, NaN above the diagonal. See metrics.py."""
+        return np.array(self.accuracy, dtype=float)
+
+
+def default_folder() -> Path:
+    """`results/` of the checkout that alasso was installed from, else of the working directory."""
+    return (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "results"
+
+
+def save(run: Run, path: Path) -> None:
+    """Write the record whole or not at all."""
+    # One row of the matrix a line: a record that a person can read and a diff can show.
+    rows = ",\n  ".join(json.dumps(row) for row in run.accuracy)
+    text = json.dumps({**asdict(run), "accuracy": "@"}, indent=1).replace('"@"', f"[\n  {rows}\n ]", 1)
+    check_writable(path.parent)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Run:
+    """Read a record. Raises BadInput for a file that is torn, of another schema, or not a record at all."""
+    try:
+        content = json.loads(path.read_text())
+        if content["schema"] != SCHEMA:
+            raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
+        return Run(**{field.name: content[field.name] for field in fields(Run)})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
+
+
+def check_writable(folder: Path) -> None:
+    """Create the folder if need be. Raises BadInput if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot write results here ({error.strerror}); name another with --results") from None
+
+
+@cache
+def provenance() -> dict:
+    """Commit, whether the code differs from it, and the versions that a number can depend on."""
+    versions = {"alasso": alasso.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    commit = changed = None
+    if (ROOT / ".git").exists():
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--", "alasso", "pyproject.toml")
+    return {"commit": commit, "dirty": None if changed is None else bool(changed), "versions": versions}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

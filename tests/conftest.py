@@ -1,0 +1,26 @@
+"""Small problems that many tests share."""
+
+import pytest
+import torch
+
+from alasso.datasets import Dataset
+from alasso.networks import MLP
+from alasso.tasks import generator, permuted_stream
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """96 training and 24 test images of 3 × 3 random pixels; the class is the brightest of the first three pixels."""
+    images = torch.randint(0, 256, (120, 1, 3, 3), generator=generator(0, "test images"), dtype=torch.uint8)
+    labels = images.flatten(1)[:, :3].long().argmax(1)
+    return Dataset("small", images[:96], labels[:96], images[96:], labels[96:], ("a", "b", "c"), "0" * 64)
+
+
+@pytest.fixture
+def network() -> MLP:
+    return MLP((9, 8, 3))
+
+
+@pytest.fixture
+def stream(dataset):
+    return permuted_stream(dataset, tasks=3, seed=0, permute_first=True)

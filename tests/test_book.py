@@ -1,0 +1,194 @@
+"""The book as a reader gets it: built once from a copy of the sources, then checked as files and in a real browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import papermill
+import pytest
+import yaml
+from browser import find as find_browser
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
+BUILD = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-n"]
+TINY = {"permuted_mnist": {"preset": "pmnist-tiny", "methods": ["none", "si"], "seeds": 1}}
+EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
+EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+class Page(HTMLParser):
+    """The elements of one HTML page, as (tag, attributes), and its ids."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path, self.text = path, path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict]] = []
+        self.feed(self.text)
+        self.ids = {attributes["id"] for _, attributes in self.elements if attributes.get("id")}
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def urls(self, *tags: str) -> list[str]:
+        """Where the elements with these tags point to."""
+        found = [a.get("src") or a.get("href") for tag, a in self.elements if tag in tags]
+        return [url for url in found if url]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The folder of the built site, after the notebooks have run in miniature."""
+    copy = tmp_path_factory.mktemp("book")
+    for source in (ROOT / name for name in SOURCES):
+        if source.is_dir():
+            skipped = shutil.ignore_patterns("executed", "__pycache__", ".ipynb_checkpoints")
+            shutil.copytree(source, copy / source.name, ignore=skipped)
+        else:
+            shutil.copy(source, copy)
+    (copy / "results" / "executed").mkdir()
+    (copy / ".venv").mkdir()
+    (copy / ".venv" / "README.md").write_text("# No chapter of the book\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(copy), os.environ.get("PYTHONPATH", "")]))
+        for name, parameters in TINY.items():
+            papermill.execute_notebook(
+                copy / "notebooks" / f"{name}.ipynb",
+                copy / "results" / "executed" / f"{name}.ipynb",
+                parameters | {"results": str(copy / "results")},
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=copy,
+            )
+        built = subprocess.run(BUILD, cwd=copy, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-4000:]
+    return copy / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> list[Page]:
+    return [Page(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+
+
+def is_remote(url: str) -> bool:
+    return urlsplit(url).scheme in {"http", "https"} or url.startswith("//")
+
+
+def test_every_chapter_has_a_page(site):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for name in [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]:
+        assert (site / f"{name}.html").is_file(), name
+
+
+def test_nothing_is_loaded_from_elsewhere(site, pages):
+    remote = [(p.path.name, url) for p in pages for url in p.urls("script", "link", "img", "iframe") if is_remote(url)]
+    for style in site.rglob("*.css"):
+        loaded = re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", style.read_text(encoding="utf-8"))
+        remote += [(style.name, url) for pair in loaded for url in pair if is_remote(url)]
+    assert remote == []
+
+
+def test_every_internal_link_leads_somewhere(site, pages):
+    known = {page.path: page.ids for page in pages}
+    dead = []
+    for page in pages:
+        for url in page.urls("a", "link", "script", "img"):
+            parts = urlsplit(url)
+            if parts.scheme or url.startswith("//"):
+                continue
+            target = (page.path.parent / unquote(parts.path)).resolve() if parts.path else page.path
+            fragment = unquote(parts.fragment)
+            if not target.is_file() or (fragment and target in known and fragment not in known[target]):
+                dead.append((page.path.relative_to(site).as_posix(), url))
+    assert dead == []
+
+
+def test_every_image_is_there_and_described(pages):
+    images = [(page.path, a) for page in pages for tag, a in page.elements if tag == "img"]
+    assert images
+    for path, image in images:
+        assert (path.parent / unquote(image["src"])).is_file(), (path.name, image)
+        assert len(image.get("alt", "")) > 10, (path.name, image)
+        assert not re.search(r"\.(png|svg|jpe?g)$", image["alt"]), (path.name, image)
+
+
+def test_equations_carry_the_numbers_of_the_paper(site):
+    html = (site / "book" / "method.html").read_text(encoding="utf-8")
+    pattern = r'id="equation-eq-([\w-]+)">\s*<span class="eqno">\((\d+)\)'
+    assert re.findall(pattern, html) == [(label, str(number)) for number, label in enumerate(EQUATIONS, start=1)]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_notebooks_ran_from_top_to_bottom(site, name):
+    notebook = json.loads((site.parents[1] / "results" / "executed" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = find_browser()
+    if found is None:
+        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def opened(request, browser, pages):
+    """Opens every page in turn in one window: yields (the page in the browser, the page as a file, what went wrong)."""
+
+    def each(viewport):
+        context = browser.new_context(offline=True, viewport=viewport, color_scheme=request.param)
+        context.set_default_timeout(15_000)
+        for page in (page for page in pages if "<main" in page.text):  # all but the redirect at the top of the site
+            tab, faults = context.new_page(), []
+            tab.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
+            tab.on("console", lambda m, faults=faults: faults.append(m.text) if m.type == "error" else None)
+            tab.on("request", lambda r, faults=faults: faults.append(r.url) if is_remote(r.url) else None)
+            tab.on("requestfailed", lambda r, faults=faults: faults.append(r.url))
+            tab.goto(page.path.as_uri())
+            tab.wait_for_load_state("load")
+            if 'class="math' in page.text:
+                tab.wait_for_function("window.MathJax?.startup?.promise?.then(() => true)")
+            assert tab.locator("html").get_attribute("data-theme") == request.param, page.path
+            yield tab, page, faults
+            tab.close()
+        context.close()
+
+    return each
+
+
+def test_pages_open_without_fault(opened):
+    for tab, page, faults in opened(DESK):
+        assert faults == [], page.path
+        assert tab.locator("mjx-merror").count() == 0, page.path
+        assert tab.locator("mjx-container").count() == len(re.findall(r'class="math ', page.text)), page.path
+        assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)"), page.path
+
+
+def test_figures_have_a_light_ground_in_dark_mode_too(opened):
+    for tab, page, _ in opened(DESK):
+        grounds = tab.locator("main img").evaluate_all("images => images.map(i => getComputedStyle(i).backgroundColor)")
+        if tab.locator("html").get_attribute("data-theme") == "dark":
+            assert set(grounds) <= {"rgb(255, 255, 255)"}, page.path
+
+
+def test_pages_fit_a_phone(opened):
+    for tab, page, _ in opened(PHONE):
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page.path
+        chapter = tab.locator(".bd-sidebar-primary").get_by_role("link", name="The method")
+        assert not chapter.is_visible(), page.path
+        tab.locator("button.primary-toggle").click()
+        chapter.wait_for()

@@ -1,0 +1,99 @@
+"""The command line: what it prints, and one line with status 2 for whatever cannot be."""
+
+import pytest
+
+from alasso import cli, results
+from alasso.presets import METHODS, PRESETS, experiment
+
+
+def refused(capsys, *arguments) -> str:
+    """The one line that a bad command prints."""
+    try:
+        status = cli.main([*map(str, arguments)])
+    except SystemExit as exit:
+        status = exit.code
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1, err
+    return err
+
+
+def test_run_prints_where_the_result_is_and_runs_once(capsys, tmp_path):
+    arguments = ["run", "pmnist-tiny", "si", "--seed", "2", "--set", "c=0.5", "epochs=2", "--results", str(tmp_path)]
+    assert cli.main(arguments) == 0
+    path = experiment("pmnist-tiny", "si", {"c": "0.5", "epochs": "2"}).path(tmp_path, 2)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{path}: average accuracy 0.")
+    assert "task 2/2 epoch 2/2" in err
+    assert "loss=" in err
+    run = results.load(path)
+    assert run.command == "alasso run pmnist-tiny si --seed 2 --set epochs=2 c=0.5"
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out.endswith("(already there)\n")
+    assert cli.main([*run.command.split()[1:], "--results", str(tmp_path)]) == 0, "the command in the record finds it"
+    assert capsys.readouterr().out.endswith("(already there)\n")
+
+
+def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in (*PRESETS, *METHODS):
+        assert f"  {name}" in out
+    for preset in PRESETS.values():
+        assert preset.cost in out
+        assert preset.expect in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "pmnist", "si"], "preset 'pmnist': unknown; did you mean pmnist"),
+        (["run", "imagenet", "si"], "choose from pmnist-tiny"),
+        (["run", "pmnist-tiny", "ewcc"], "method 'ewcc': unknown"),
+        (["run", "pmnist-tiny", "si", "--set", "damp=1"], "setting 'damp' of si: unknown; did you mean damping?"),
+        (["run", "pmnist-tiny", "si", "--set", "a=2"], "setting 'a' of si: unknown"),
+        (["run", "pmnist-tiny", "si", "--set", "c"], "--set c: must be name=value"),
+        (["run", "pmnist-tiny", "si", "--set", "c=much"], "c=much: c must be a number"),
+        (["run", "pmnist-tiny", "alasso-paper", "--set", "a=0"], "a=0.0: a must be a finite number > 0"),
+        (["run", "pmnist-tiny", "alasso-paper", "--set", "a=nan"], "a=nan: a must be a finite number > 0"),
+        (["run", "pmnist-tiny", "alasso-paper", "--set", "keep_maximum=maybe"], "must be true or false"),
+        (["run", "pmnist-tiny", "si", "--set", "tasks=0"], "tasks=0: tasks must be a whole number ≥ 1"),
+        (["run", "pmnist-tiny", "si", "--set", "tasks=2.5"], "tasks=2.5: tasks must be a whole number"),
+        (["run", "pmnist-tiny", "si", "--set", "epochs=-1"], "epochs=-1"),
+        (["run", "pmnist-tiny", "si", "--set", "hidden="], "hidden=: hidden must be widths"),
+        (["run", "pmnist-tiny", "si", "--set", "hidden=0"], "hidden=(0,)"),
+        (["run", "pmnist-tiny", "si", "--set", "dataset=mnits"], "dataset=mnits: unknown; did you mean mnist"),
+        (["run", "pmnist-tiny", "si", "--set", "learning_rate=inf"], "learning_rate=inf"),
+        (["run", "pmnist-tiny", "si", "--seed", "-1"], "--seed -1: must be a whole number ≥ 0"),
+        (["run", "pmnist-tiny", "si", "--seed", "1.5"], "--seed 1.5"),
+        (["run", "pmnist-tiny", "si", "--device", "abacus"], "--device abacus: PyTorch cannot use it here"),
+        (["run", "pmnist-tiny"], "required: method"),
+        (["walk"], "invalid choice: 'walk'"),
+        ([], "see alasso --help"),
+    ],
+)
+def test_bad_input_gets_one_line_and_status_2_and_writes_nothing(capsys, tmp_path, monkeypatch, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    if arguments[:1] == ["run"]:
+        arguments = [*arguments, "--results", "results"]
+    assert named in refused(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_results_folder_that_cannot_be_written_is_named(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    line = refused(capsys, "run", "pmnist-tiny", "si", "--results", tmp_path / "file" / "results")
+    assert "cannot write results here" in line
+    assert str(tmp_path / "file" / "results") in line
+
+
+def test_a_truncated_data_file_is_named_and_nothing_is_written(capsys, tmp_path, monkeypatch):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"\x00\x00\x08\x01\x00")
+    monkeypatch.setenv("ALASSO_DATA", str(tmp_path / "data"))
+    line = refused(capsys, "run", "pmnist10", "none", "--results", tmp_path / "results")
+    assert "-ubyte" in line
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,92 @@
+"""Result files: whole or not at all, and read back as they were written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from alasso import reproduce, results, train
+from alasso.errors import BadInput
+from alasso.presets import experiment
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A finished run of the tiny preset and its file."""
+    folder = tmp_path_factory.mktemp("results")
+    chosen = experiment("pmnist-tiny", "si")
+    return train.run(chosen, 0, folder, progress=False), chosen.path(folder, 0), folder
+
+
+def test_a_record_round_trips(tiny, tmp_path):
+    run, path, _ = tiny
+    assert results.load(path) == run
+    results.save(run, tmp_path / "new" / "copy.json")
+    assert (tmp_path / "new" / "copy.json").read_bytes() == path.read_bytes()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["copy.json"]
+
+
+def test_a_record_says_how_to_make_it_again(tiny):
+    run, path, _ = tiny
+    assert run.command == "alasso run pmnist-tiny si --seed 0"
+    assert run.protocol["hidden"] == [16]
+    assert run.hyperparameters == {"c": 0.1, "damping": 0.1}
+    assert run.parameters == 784 * 16 + 16 + 16 * 10 + 10
+    assert len(run.dataset_sha256) == 64
+    assert run.versions.keys() >= {"torch", "python", "alasso"}
+    assert run.started <= run.finished
+    assert path.name.startswith("si-")
+    assert path.name.endswith("-s0.json")
+
+
+def test_the_matrix_is_null_where_nothing_was_seen(tiny):
+    matrix = json.loads(tiny[1].read_text())["accuracy"]
+    assert matrix[0][1] is None
+    assert np.isnan(tiny[0].matrix[0, 1])
+    assert all(0 <= value <= 1 for row in matrix for value in row if value is not None)
+
+
+def test_a_run_that_is_there_is_not_trained_again(tiny, monkeypatch):
+    run, _, folder = tiny
+    monkeypatch.setattr(train, "train_stream", None)
+    assert train.run(experiment("pmnist-tiny", "si"), 0, folder) == run
+
+
+def test_runs_are_computed_where_missing_and_equal_a_run_on_its_own(tiny):
+    """In processes of their own or in this one: the same numbers, experiment by experiment and seed by seed."""
+    run, _, folder = tiny
+    found = reproduce.runs([experiment("pmnist-tiny", m) for m in ("none", "si")], range(2), folder)
+    assert [(r.method, r.seed) for r in found] == [("none", 0), ("none", 1), ("si", 0), ("si", 1)]
+    assert found[2] == run
+    alone = train.run(experiment("pmnist-tiny", "none"), 1, folder / "alone", progress=False)
+    np.testing.assert_allclose(found[1].matrix, alone.matrix, atol=0.005)
+
+
+@pytest.mark.parametrize("damage", [lambda t: t[:100], lambda t: "[]", lambda t: "{}", lambda t: "\x00"])
+def test_a_file_that_is_not_a_record_is_refused_by_name(tiny, tmp_path, damage):
+    path = tmp_path / "torn.json"
+    path.write_text(damage(tiny[1].read_text()))
+    with pytest.raises(BadInput, match=r"torn\.json: not a whole result record"):
+        results.load(path)
+
+
+def test_a_record_of_another_schema_is_refused(tiny, tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**json.loads(tiny[1].read_text()), "schema": 0}))
+    with pytest.raises(BadInput, match="schema 0; this version of alasso reads schema 1"):
+        results.load(path)
+
+
+def test_a_save_that_fails_leaves_the_old_record(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    results.save(tiny[0], path)
+    before = path.read_bytes()
+
+    def full_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        results.save(tiny[0], path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
