@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PAGE := results/executed/permuted_mnist.ipynb
 HTML := _build/html/index.html
 
-.PHONY: book test lint lock clean
+.PHONY: book test lint lock readme clean
 
 book: $(HTML)
 	@echo "Open $(CURDIR)/$(HTML)"
@@ -27,6 +27,10 @@ lint: $(READY)
 lock: $(READY)
 	$(BIN)/pip freeze --exclude alasso | grep -Ev '^(-e|cuda|nvidia|triton)' | sed 's/+cpu$$//' > constraints.txt
 
+# The README's figure and table, from the committed results.
+readme: $(READY)
+	$(BIN)/python book/readme.py
+
 clean:
 	rm -rf _build results/executed
 
@@ -38,7 +42,7 @@ $(READY): pyproject.toml constraints.txt
 # Runs are kept in _build/runs, so that they are trained here once and the page can hold them against results/.
 $(PAGE): notebooks/permuted_mnist.ipynb $(wildcard alasso/*.py) $(READY)
 	@mkdir -p $(@D)
-	$(BIN)/papermill --no-progress-bar -p results $(CURDIR)/_build/runs $< $(@:.ipynb=.partial.ipynb)
+	$(BIN)/papermill --no-progress-bar -p results _build/runs $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@
 
 $(HTML): $(PAGE) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py

@@ -49,7 +49,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
     seed = _seed(chosen.seed)
-    folder = chosen.results or results.default_folder()
+    folder = chosen.results or results.project() / "results"
     path = todo.path(folder, seed)
     known = path.exists()
     record = train.run(todo, seed, folder, _device(chosen.device))

@@ -50,9 +50,9 @@ class Run:
         return np.array(self.accuracy, dtype=float)
 
 
-def default_folder() -> Path:
-    """`results/` of the checkout that alasso was installed from, else of the working directory."""
-    return (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "results"
+def project() -> Path:
+    """The checkout that alasso was installed from, else the working directory; `results/` in it is the default."""
+    return ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()
 
 
 def save(run: Run, path: Path) -> None:

@@ -114,7 +114,7 @@ class ALASSO:
     """Asymmetric loss approximation with single-side overestimation (Park et al. 2019), equations (4)–(11).
 
     The defaults are the paper's formulas to the letter (*paper*). `published()` gives what the authors' code does
-    (github.com/dmpark04/alasso). Where they differ there is a field here, and NOTES in the book's page of deviations.
+    (github.com/dmpark04/alasso). Where they differ there is a field here, and the book's page of deviations says why.
 
     Before the first task the past is empty: Ω̂ = 0, and the anchor is the initialisation. Equation (5) then leaves
     ε (θ − θ̂⁰)² on one side, in both settings, as in the authors' code.

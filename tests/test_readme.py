@@ -1,0 +1,52 @@
+"""What the README says is what the committed results say, and what it tells to type exists."""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from alasso import results
+from alasso.presets import PRESETS
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+import readme  # noqa: E402
+
+TEXT = readme.README.read_text(encoding="utf-8")
+
+
+def test_the_table_is_that_of_the_committed_results():
+    assert readme.updated(TEXT, readme.table(readme.committed())) == TEXT, "run `make readme`"
+
+
+def test_every_committed_record_is_whole_and_made_by_committed_code():
+    paths = sorted((ROOT / "results").glob("*/*.json"))
+    assert paths
+    for path in paths:
+        run = results.load(path)
+        assert run.dirty is False, path
+        assert run.preset in PRESETS, path
+        assert path.name.endswith(f"-s{run.seed}.json"), path
+
+
+def test_links_and_pictures_are_there():
+    targets = re.findall(r"\]\(((?!http)[^)#]+)\)", TEXT)
+    assert targets
+    for target in targets:
+        assert (ROOT / target).is_file(), target
+
+
+def test_what_it_tells_to_type_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for preset in re.findall(r"alasso run (\S+)", TEXT):
+        assert preset in PRESETS, preset
+
+
+def test_conda_users_get_the_same_list_of_dependencies():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = environment["dependencies"]
+    assert [name.split()[0] for name in conda] == ["python", "pip"]
+    assert pip == {"pip": ["--constraint constraints.txt", "-e .[test]"]}
