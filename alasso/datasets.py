@@ -239,6 +239,21 @@ def _check_sizes(name: str, arrays: list[np.ndarray], classes: Sequence[str]) ->
             raise ValueError(f"it must hold {each} uint8 RGB images of {side} × {side} of each of {count} classes")
 
 
+def _cifar110(root: Path) -> Contents:
+    """55,000 + 11,000 images (N, 3, 32, 32): CIFAR-10's classes, then CIFAR-100's, all of the size of the latter's.
+
+    Of each class of CIFAR-10 the first 500 train and the first 100 test, so that tasks drawn from both are alike.
+    """
+    ten, hundred = load("cifar10", root), load("cifar100", root)
+    arrays = []
+    for images, labels, size in (("train_images", "train_labels", 500), ("test_images", "test_labels", 100)):
+        own = getattr(ten, labels).numpy()
+        first = np.sort(np.concatenate([np.flatnonzero(own == label)[:size] for label in range(10)]))
+        arrays.append(np.concatenate([getattr(ten, images).numpy()[first], getattr(hundred, images).numpy()]))
+        arrays.append(np.concatenate([own[first], getattr(hundred, labels).numpy() + 10]))
+    return arrays, (*ten.classes, *hundred.classes)
+
+
 def _fetch(folder: Path, files: dict[str, str], site: str) -> None:
     """Have `files` (name: md5) whole in `folder`; those that are missing are downloaded."""
     missing = [name for name in files if not (folder / name).exists()]
@@ -285,6 +300,7 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     "mnist": _mnist,
     "cifar10": partial(_cifar, CIFAR10),
     "cifar100": partial(_cifar, CIFAR100),
+    "cifar110": _cifar110,
     "tiny-imagenet": _tiny_imagenet,
 }
 NAMES = tuple(READERS)

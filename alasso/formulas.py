@@ -102,3 +102,31 @@ def drop_of_the_past(surrogate: Tensor, c: float) -> Tensor:
     Takes Lₛⁿ⁻¹(θ̂ⁿ) per parameter. Decoupled (section 4.4): c′ for c, and the surrogate evaluated with a′ for a.
     """
     return -c * surrogate
+
+
+def joint_anchor(importance: Tensor, anchor: Tensor, more: Tensor, theta: Tensor) -> Tensor:
+    """Where Ω(θ − θ̂)² + F(θ − θ*)² is lowest: (Ω θ̂ + F θ*) / (Ω + F), and θ* where both weights are zero.
+
+    A sum of quadratics is one quadratic of weight Ω + F, up to a constant: EWC's penalties of all tasks in the memory
+    of one (Huszár 2018). With F the Fisher information it is also the mode of the product of two Gaussians, IMM's merge
+    (Lee et al. 2017, equation 8).
+    """
+    weight = importance + more
+    return torch.where(weight > 0, (importance * anchor + more * theta) / weight, theta)
+
+
+def gaussian_kl(theta: Tensor, prior: Tensor) -> Tensor:
+    """KL(q ‖ p) of independent Gaussians, per parameter (P,); both arguments (2P,), means and then log-variances.
+
+    ½ (log σₚ² − log σ² + (σ² + (μ − μₚ)²) / σₚ² − 1). Nguyen et al. 2018, equation 4, for the mean field.
+    """
+    (mean, log_variance), (prior_mean, prior_log_variance) = theta.chunk(2), prior.chunk(2)
+    excess = (log_variance.exp() + (mean - prior_mean) ** 2) / prior_log_variance.exp()
+    return 0.5 * (prior_log_variance - log_variance + excess - 1)
+
+
+def gaussian_kl_gradient(theta: Tensor, prior: Tensor) -> Tensor:
+    """Derivative of the KL divergence with respect to q's means and log-variances, (2P,)."""
+    (mean, log_variance), (prior_mean, prior_log_variance) = theta.chunk(2), prior.chunk(2)
+    precision = (-prior_log_variance).exp()
+    return torch.cat([(mean - prior_mean) * precision, 0.5 * (log_variance.exp() * precision - 1)])

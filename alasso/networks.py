@@ -1,64 +1,248 @@
-"""Networks as functions of one flat parameter vector θ of shape (P,), on which every equation is one line."""
+"""Networks as functions of one flat parameter vector θ of shape (P,), on which every equation is one line.
+
+θ holds, layer by layer, the weight in row-major order and then the bias. A network's `logits` with a generator is the
+network in training, noise and all; without one it is the network as it is tested. `point` is the network whose θ is
+fitted first, and `lift` takes its θ to this one's: both do nothing but for the mean field, whose θ is a distribution.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from alasso.tasks import generator as named_generator
 
-@dataclass(frozen=True)
-class MLP:
-    """Fully connected ReLU network with a linear read-out; Table B of the supplement is MLP((784, 2000, 2000, 10)).
+OUTPUTS = slice(None)  # all outputs; a task with classes of its own names a part of them
 
-    θ holds, layer by layer, the weight (outputs, inputs) in row-major order and then the bias (outputs,).
-    """
 
-    sizes: tuple[int, ...]
+class _Flat:
+    """What all networks share: the layout of θ, from `shapes`, the weight of each layer as (outputs, inputs, …)."""
+
+    shapes: tuple[tuple[int, ...], ...]
 
     @property
     def layer_sizes(self) -> list[int]:
         """Entries of θ in each weight and bias, in order."""
-        return [n for inputs, outputs in pairwise(self.sizes) for n in (inputs * outputs, outputs)]
+        return [n for shape in self.shapes for n in (prod(shape), shape[0])]
 
     @property
     def size(self) -> int:
         """P, the number of parameters."""
         return sum(self.layer_sizes)
 
-    def init(self, generator: torch.Generator) -> Tensor:
+    def init(self, generator: Generator) -> Tensor:
         """Glorot-uniform weights and zero biases (Keras' default, used by the authors' code), (P,) float32."""
         parts = []
-        for inputs, outputs in pairwise(self.sizes):
-            bound = (6 / (inputs + outputs)) ** 0.5
-            parts.append((torch.rand(inputs * outputs, generator=generator) * 2 - 1) * bound)
+        for outputs, inputs, *window in self.shapes:
+            bound = (6 / ((inputs + outputs) * prod(window))) ** 0.5
+            parts.append((torch.rand(outputs * inputs * prod(window), generator=generator) * 2 - 1) * bound)
             parts.append(torch.zeros(outputs))
         return torch.cat(parts)
 
-    def logits(self, theta: Tensor, x: Tensor) -> Tensor:
-        """x (B, inputs) → (B, classes)."""
+    def layers(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each layer, as views of θ."""
         # One split, whose backward is one concatenation; a slice per layer would add up as many vectors of length P.
         parts = iter(theta.split(self.layer_sizes))
-        for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            x = F.linear(x if layer == 0 else x.relu(), next(parts).view(outputs, inputs), next(parts))
+        return [(next(parts).view(shape), next(parts)) for shape in self.shapes]
+
+    def node_scale(self, rates: tuple[float, float], generator: Generator) -> Tensor:
+        """One draw of dropout as a factor for each entry of θ, (P,): 0 where its input node is off, 1/keep where on.
+
+        `rates` are the shares of input and of hidden nodes that are off; biases have no input node and keep 1.
+        """
+        parts = []
+        for layer, shape in enumerate(self.shapes):
+            rate = rates[min(layer, 1)]
+            nodes = (torch.rand(shape[1], generator=generator) >= rate).float() / (1 - rate)
+            parts.append(nodes.view(1, -1, *[1] * (len(shape) - 2)).expand(shape).flatten())
+            parts.append(torch.ones(shape[0]))
+        return torch.cat(parts)
+
+    def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What `per_image` needs of the forward pass, and the logits (B, classes)."""
+        return [x], self.logits(theta, x)
+
+    def per_image(self, theta: Tensor, inputs: list[Tensor], sensitivity: Tensor, power: int) -> Tensor:
+        """Σₙ |∂sₙ/∂θ|ᵖ over images n, (P,), where `sensitivity` (B, classes) is ∂sₙ/∂logits. One gradient an image."""
+
+        def weighed(theta, x, s):
+            return (self.logits(theta, x[None])[0] * s).sum()
+
+        each = torch.func.vmap(torch.func.grad(weighed), (None, 0, 0), chunk_size=8)
+        return (each(theta, inputs[0], sensitivity).abs() ** power).sum(0)
+
+    @property
+    def point(self):
+        return self
+
+    def lift(self, theta: Tensor) -> Tensor:
+        return theta
+
+    def predict(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Scores of the classes, (B, classes); the highest is the prediction."""
+        return self.logits(theta, x)
+
+
+@dataclass(frozen=True)
+class MLP(_Flat):
+    """Fully connected ReLU network with a linear read-out; Table B of the supplement is MLP((784, 2000, 2000, 10))."""
+
+    sizes: tuple[int, ...]
+    dropout: tuple[float, float] = (0.0, 0.0)  # of the inputs, of the hidden units
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((outputs, inputs) for inputs, outputs in pairwise(self.sizes))
+
+    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """x (B, inputs) → (B, classes)."""
+        *hidden, (weight, bias) = self.layers(theta)
+        x = dropout(x, self.dropout[0], generator)
+        for w, b in hidden:
+            x = dropout(F.linear(x, w, b).relu(), self.dropout[1], generator)
+        return F.linear(x, weight, bias)
+
+    def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What goes into each layer, (B, inputs) each, and the logits (B, classes)."""
+        *hidden, (weight, bias) = self.layers(theta)
+        inputs = [x]
+        for w, b in hidden:
+            inputs.append(F.linear(inputs[-1], w, b).relu())
+        return inputs, F.linear(inputs[-1], weight, bias)
+
+    def per_image(self, theta: Tensor, inputs: list[Tensor], sensitivity: Tensor, power: int) -> Tensor:
+        """As for every network, but no image's gradient is ever formed.
+
+        In a dense layer an image's gradient is the outer product of what comes back and what went in, so the sum of its
+        entries' powers is one matrix product of powers.
+        """
+        parts = []
+        for (weight, _), entered in zip(reversed(self.layers(theta)), reversed(inputs), strict=True):
+            back = sensitivity.abs() ** power
+            parts[:0] = [(back.T @ entered.abs() ** power).flatten(), back.sum(0)]
+            sensitivity = (sensitivity @ weight) * (entered > 0)
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class CNN(_Flat):
+    """Blocks of 3×3 convolutions with ReLU, each ended by 2×2 max pooling and dropout; one dense layer; the read-out.
+
+    Images of another size are brought to `side` on the way in, so that an enlarged data set is never stored.
+    """
+
+    side: int
+    blocks: tuple[tuple[int, ...], ...]  # channels of each convolution, block by block
+    dense: int
+    classes: int
+    block_dropout: ClassVar[float] = 0.25
+    dense_dropout: ClassVar[float] = 0.5
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        channels = [3, *(c for block in self.blocks for c in block)]
+        flat = channels[-1] * (self.side // 2 ** len(self.blocks)) ** 2
+        convolutions = tuple((outputs, inputs, 3, 3) for inputs, outputs in pairwise(channels))
+        return (*convolutions, (self.dense, flat), (self.classes, self.dense))
+
+    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """x (B, 3, H, W) → (B, classes)."""
+        if x.shape[-1] != self.side:
+            x = F.interpolate(x, size=self.side, mode="bilinear", align_corners=False)
+        layers = iter(self.layers(theta))
+        for block in self.blocks:
+            for _ in block:
+                weight, bias = next(layers)
+                x = F.conv2d(x, weight, bias, padding=1).relu()
+            x = dropout(F.max_pool2d(x, 2), self.block_dropout, generator)
+        weight, bias = next(layers)
+        x = dropout(F.linear(x.flatten(1), weight, bias).relu(), self.dense_dropout, generator)
+        return F.linear(x, *next(layers))
+
+
+def table_c(classes: int) -> CNN:
+    """Table C, split CIFAR: 32×32 images; two blocks of two convolutions, 4 and 8 channels; 64 dense units."""
+    return CNN(32, ((4, 4), (8, 8)), 64, classes)
+
+
+def table_d(classes: int, side: int = 224) -> CNN:
+    """Table D, split Tiny ImageNet: 224×224 images; five blocks of one convolution; 2048 dense units."""
+    return CNN(side, ((32,), (32,), (64,), (64,), (64,)), 2048, classes)
+
+
+@dataclass(frozen=True)
+class MeanFieldMLP(_Flat):
+    """An MLP whose every parameter is an independent Gaussian; θ holds all means, then all log-variances, (2P,).
+
+    Noise is drawn for each image and unit, not for each weight, which has the same distribution and less variance:
+    the local reparametrisation of Kingma, Salimans and Welling 2015. Predictions average `samples` draws' softmax.
+    """
+
+    sizes: tuple[int, ...]
+    samples: int = 10
+    initial_log_variance: ClassVar[float] = -6.0  # as in the authors' code, nvcuong/variational-continual-learning
+
+    @property
+    def point(self) -> MLP:
+        return MLP(self.sizes)
+
+    @property
+    def size(self) -> int:
+        return 2 * self.point.size
+
+    def lift(self, theta: Tensor) -> Tensor:
+        """Means at θ, small variances."""
+        return torch.cat([theta, torch.full_like(theta, self.initial_log_variance)])
+
+    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """x (B, inputs) → (B, classes), one draw; without a generator, at the means."""
+        means, log_variances = (self.point.layers(half) for half in theta.chunk(2))
+        for layer, ((w, b), (log_w, log_b)) in enumerate(zip(means, log_variances, strict=True)):
+            x = x if layer == 0 else x.relu()
+            mean = F.linear(x, w, b)
+            if generator is not None:
+                noise = torch.randn(mean.shape, generator=generator).to(mean)
+                mean = mean + noise * F.linear(x**2, log_w.exp(), log_b.exp()).sqrt()
+            x = mean
         return x
 
+    def predict(self, theta: Tensor, x: Tensor) -> Tensor:
+        draws = named_generator(0, "predict")
+        return sum(self.logits(theta, x, draws).softmax(1) for _ in range(self.samples)) / self.samples
 
-def loss_and_gradient(network, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy L(θ) of a batch, a scalar, and its gradient g, (P,). The loss of the task **alone**."""
+
+def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
+    """Each entry is zero with this probability and scaled up otherwise; x itself without a generator."""
+    if generator is None or rate == 0:
+        return x
+    return x * (torch.rand(x.shape, generator=generator) >= rate).to(x) / (1 - rate)
+
+
+def loss_and_gradient(
+    network, theta: Tensor, x: Tensor, y: Tensor, outputs: slice = OUTPUTS, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy L(θ) of a batch, a scalar, and its gradient g, (P,). The loss of the task **alone**.
+
+    The softmax is over the task's own outputs; y counts from the first of them.
+    """
     theta = theta.detach().requires_grad_()
-    loss = F.cross_entropy(network.logits(theta, x), y)
+    loss = F.cross_entropy(network.logits(theta, x, generator)[:, outputs], y)
     (gradient,) = torch.autograd.grad(loss, theta)
     return loss.detach(), gradient
 
 
 @torch.no_grad()
-def accuracy(network, theta: Tensor, images: Tensor, labels: Tensor, batch_size: int = 2000) -> float:
-    """Share of right predictions on images (N, inputs) uint8 with labels (N,)."""
+def accuracy(
+    network, theta: Tensor, images: Tensor, labels: Tensor, outputs: slice = OUTPUTS, batch_size: int = 500
+) -> float:
+    """Share of right predictions on uint8 images (N, …) with labels (N,)."""
     right = 0
     for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        right += int((network.logits(theta, pixels(x)).argmax(1) == y).sum())
+        right += int((network.predict(theta, pixels(x))[:, outputs].argmax(1) == y).sum())
     return right / len(labels)
 
 

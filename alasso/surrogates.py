@@ -1,20 +1,24 @@
 """Surrogates for the loss of the past: what a method adds to the loss of the new task.
 
-A surrogate is a frozen dataclass of hyper-parameters and six pure functions over an explicit State.
+A surrogate is a frozen dataclass of hyper-parameters and seven functions over an explicit State, a tuple of tensors
+whose first is the anchor. All are pure; randomness comes from the generator that they are given.
 
 ==================================  =====================  ========================================================
 function                            when                   returns
 ==================================  =====================  ========================================================
-init(theta)                         once                   State
+init(theta, task)                   before the first task  State
+train_at(state, theta, network,     every step             parameters at which the task's loss is taken, and their
+generator)                                                 derivative with respect to θ, entry by entry
 penalty(state, theta)               tests, plots           scalar, what is added to the loss
 gradient(state, theta)              every step             (P,), its gradient in closed form
 observe(state, g, delta)            after every step       State; g is the gradient of the task's loss alone
 consolidate(state, theta, network,  end of a task          State
-task)
+task, generator)
 evaluate_at(state, theta)           before evaluation      the parameters to evaluate
 ==================================  =====================  ========================================================
 
-No surrogate inherits from another: what two of them share is a function in formulas.py.
+No surrogate inherits from another: what two of them share is a function in formulas.py. Here are plain training, SI and
+ALASSO; rivals.py has the others.
 """
 
 from dataclasses import dataclass
@@ -36,14 +40,16 @@ class State(NamedTuple):
     path_integral: Tensor  # of the task in training
 
 
-def _initial_state(theta: Tensor) -> State:
+def initial_state(theta: Tensor) -> State:
+    """Nothing remembered yet."""
     # A copy: a view of the weights would follow them, and every displacement would be zero.
     anchor = theta.detach().clone()
     zeros = torch.zeros_like(anchor)
     return State(anchor, zeros, torch.ones_like(anchor), zeros)
 
 
-def _require(condition: bool, name: str, value: object, right: str) -> None:
+def require(condition: bool, name: str, value: object, right: str) -> None:
+    """Raise BadInput, which names the hyper-parameter and says what it must be, unless the condition holds."""
     if not condition:
         raise BadInput(f"{name}={value}: {name} must be {right}")
 
@@ -52,8 +58,11 @@ def _require(condition: bool, name: str, value: object, right: str) -> None:
 class NoSurrogate:
     """Plain training: the past counts for nothing. The lower bound that every method must beat."""
 
-    def init(self, theta: Tensor) -> State:
-        return _initial_state(theta)
+    def init(self, theta: Tensor, task) -> State:
+        return initial_state(theta)
+
+    def train_at(self, state: State, theta: Tensor, network, generator) -> tuple[Tensor, float]:
+        return theta, 1.0
 
     def penalty(self, state: State, theta: Tensor) -> Tensor:
         return theta.new_zeros(())
@@ -64,7 +73,7 @@ class NoSurrogate:
     def observe(self, state: State, g: Tensor, delta: Tensor) -> State:
         return state
 
-    def consolidate(self, state: State, theta: Tensor, network, task) -> State:
+    def consolidate(self, state: State, theta: Tensor, network, task, generator) -> State:
         return state
 
     def evaluate_at(self, state: State, theta: Tensor) -> Tensor:
@@ -85,11 +94,14 @@ class SI:
     """ξ, in units of a squared parameter."""
 
     def __post_init__(self):
-        _require(0 <= self.c < float("inf"), "c", self.c, "a finite number ≥ 0")
-        _require(0 <= self.damping < float("inf"), "damping", self.damping, "a finite number ≥ 0")
+        require(0 <= self.c < float("inf"), "c", self.c, "a finite number ≥ 0")
+        require(0 <= self.damping < float("inf"), "damping", self.damping, "a finite number ≥ 0")
 
-    def init(self, theta: Tensor) -> State:
-        return _initial_state(theta)
+    def init(self, theta: Tensor, task) -> State:
+        return initial_state(theta)
+
+    def train_at(self, state: State, theta: Tensor, network, generator) -> tuple[Tensor, float]:
+        return theta, 1.0
 
     def penalty(self, state: State, theta: Tensor) -> Tensor:
         return self.c * formulas.quadratic_surrogate(theta, state.anchor, state.importance).sum()
@@ -100,7 +112,7 @@ class SI:
     def observe(self, state: State, g: Tensor, delta: Tensor) -> State:
         return state._replace(path_integral=formulas.path_integral_step(state.path_integral, g, delta))
 
-    def consolidate(self, state: State, theta: Tensor, network, task) -> State:
+    def consolidate(self, state: State, theta: Tensor, network, task, generator) -> State:
         displacement = theta - state.anchor
         importance = formulas.si_importance(state.path_integral, displacement, state.importance, self.damping)
         return State(theta.clone(), importance.clamp(min=0), state.side, torch.zeros_like(theta))
@@ -136,24 +148,29 @@ class ALASSO:
     """ξ in the denominator of (7), in units of a squared parameter."""
     keep_maximum: bool = False
     """Never let Ω̂ fall: max(new, previous). Otherwise (7) replaces it, floored at 0."""
+    perfect: bool = True
+    """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation of Figure 5 "without perfect Ω̂"."""
     fixed_side: bool = False
     """Give an unmoved parameter one fixed observed side. Otherwise α = 0, and (5) overestimates both its sides."""
 
     def __post_init__(self):
         for name in ("a", "a_prime"):
             value = getattr(self, name)
-            _require(0 < value < float("inf"), name, value, "a finite number > 0")
+            require(0 < value < float("inf"), name, value, "a finite number > 0")
         for name in ("c", "c_prime", "epsilon", "epsilon_prime", "damping"):
             value = getattr(self, name)
-            _require(0 <= value < float("inf"), name, value, "a finite number ≥ 0")
+            require(0 <= value < float("inf"), name, value, "a finite number ≥ 0")
 
     @classmethod
     def published(cls) -> "ALASSO":
         """What the authors' code does on permuted MNIST (`permuted_mnist/train.py`, `alasso/protocols.py`)."""
         return cls(a=1.8, epsilon_prime=0.0, damping=0.1, keep_maximum=True, fixed_side=True)
 
-    def init(self, theta: Tensor) -> State:
-        return _initial_state(theta)
+    def init(self, theta: Tensor, task) -> State:
+        return initial_state(theta)
+
+    def train_at(self, state: State, theta: Tensor, network, generator) -> tuple[Tensor, float]:
+        return theta, 1.0
 
     def penalty(self, state: State, theta: Tensor) -> Tensor:
         past = formulas.asymmetric_surrogate(theta, state.anchor, state.importance, state.side, self.a, self.epsilon)
@@ -167,13 +184,16 @@ class ALASSO:
     def observe(self, state: State, g: Tensor, delta: Tensor) -> State:
         return state._replace(path_integral=formulas.path_integral_step(state.path_integral, g, delta))
 
-    def consolidate(self, state: State, theta: Tensor, network, task) -> State:
+    def consolidate(self, state: State, theta: Tensor, network, task, generator) -> State:
         displacement = theta - state.anchor
-        past = formulas.asymmetric_surrogate(
-            theta, state.anchor, state.importance, state.side, self.a_prime, self.epsilon_prime
-        )
-        past_drop = formulas.drop_of_the_past(past, self.c_prime)
-        importance = formulas.perfect_importance(state.path_integral, past_drop, displacement, self.damping)
+        if self.perfect:
+            past = formulas.asymmetric_surrogate(
+                theta, state.anchor, state.importance, state.side, self.a_prime, self.epsilon_prime
+            )
+            past_drop = formulas.drop_of_the_past(past, self.c_prime)
+            importance = formulas.perfect_importance(state.path_integral, past_drop, displacement, self.damping)
+        else:
+            importance = formulas.si_importance(state.path_integral, displacement, state.importance, self.damping)
         floor = state.importance if self.keep_maximum else torch.zeros_like(theta)
         # (7) is 0/0 for a parameter whose squared move is zero in floating point: nothing was learned about it.
         moved = displacement**2 + self.damping > 0

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from alasso.datasets import Dataset
+from alasso.errors import BadInput
 
 
 def generator(seed: int, *key: int | str) -> torch.Generator:
@@ -17,9 +19,12 @@ def generator(seed: int, *key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int(state))
 
 
-def batches(count: int, batch_size: int, seed: int, task: int, epoch: int) -> Iterator[Tensor]:
+def batches(
+    count: int, batch_size: int, seed: int, task: int, epoch: int, epoch_size: int | None = None
+) -> Iterator[Tensor]:
     """Indices of one epoch's batches, freshly shuffled; the last batch holds the rest, as in Keras' `fit`."""
-    yield from torch.randperm(count, generator=generator(seed, "shuffle", task, epoch)).split(batch_size)
+    order = torch.randperm(count, generator=generator(seed, "shuffle", task, epoch))
+    yield from order[:epoch_size].split(batch_size)
 
 
 def permutation(seed: int, task: int, pixels: int = 784, permute_first: bool = False) -> Tensor:
@@ -43,6 +48,12 @@ class PermutedTask:
     index: int
     dataset: Dataset = field(repr=False)
     order: Tensor = field(repr=False)
+    outputs: ClassVar[slice] = slice(None)  # every task has the same ten classes
+
+    @property
+    def epoch_size(self) -> int:
+        """Images in one epoch."""
+        return len(self.dataset.train_labels)
 
     def train(self) -> tuple[Tensor, Tensor]:
         """Images (N, pixels) uint8 and labels (N,) int64."""
@@ -53,7 +64,92 @@ class PermutedTask:
         return self.dataset.test_images.flatten(1)[:, self.order], self.dataset.test_labels
 
 
-def permuted_stream(dataset: Dataset, tasks: int, seed: int, permute_first: bool) -> list[PermutedTask]:
+class MixedImages:
+    """The images of several permuted tasks, one task after the other, each permuted only when it is asked for."""
+
+    def __init__(self, images: Tensor, orders: Tensor):
+        self.images, self.orders = images, orders
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Images (B, pixels) for indices into the concatenation, (B,)."""
+        return self.images[index % len(self.images)].gather(1, self.orders[index // len(self.images)])
+
+
+@dataclass(frozen=True)
+class JointTask:
+    """All tasks up to one of them, mixed in every batch: the upper bound *multi task*.
+
+    An epoch takes as many images as one task has, drawn without replacement from all tasks so far: its cost does not
+    grow with their number, and the past is seen in proportion.
+    """
+
+    latest: PermutedTask
+    orders: Tensor = field(repr=False)  # (tasks so far, pixels)
+
+    index = property(lambda self: self.latest.index)
+    outputs = property(lambda self: self.latest.outputs)
+    epoch_size = property(lambda self: self.latest.epoch_size)
+
+    def train(self) -> tuple[MixedImages, Tensor]:
+        """Images, to be indexed, and labels (N × tasks so far,)."""
+        images, labels = self.latest.dataset.train_images.flatten(1), self.latest.dataset.train_labels
+        return MixedImages(images, self.orders.to(images.device)), labels.repeat(len(self.orders))
+
+    def test(self) -> tuple[Tensor, Tensor]:
+        """The latest task's own test images and labels."""
+        return self.latest.test()
+
+
+@dataclass(frozen=True)
+class SplitTask:
+    """Some classes of a data set; the softmax of the task is over its own outputs, labels count from their first."""
+
+    index: int
+    dataset: Dataset = field(repr=False)
+    classes: tuple[int, ...]
+
+    @property
+    def outputs(self) -> slice:
+        return slice(self.index * len(self.classes), (self.index + 1) * len(self.classes))
+
+    @property
+    def epoch_size(self) -> int:
+        return int(sum((self.dataset.train_labels == label).sum() for label in self.classes))
+
+    def train(self) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W) uint8 and labels (N,) int64."""
+        return self._part(self.dataset.train_images, self.dataset.train_labels)
+
+    def test(self) -> tuple[Tensor, Tensor]:
+        return self._part(self.dataset.test_images, self.dataset.test_labels)
+
+    def _part(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        own = torch.tensor(self.classes, device=labels.device)
+        found = labels[:, None] == own
+        chosen = found.any(1)
+        return images[chosen], found[chosen].int().argmax(1)
+
+
+def permuted_stream(
+    dataset: Dataset, tasks: int, seed: int, permute_first: bool, joint: bool = False
+) -> list[PermutedTask] | list[JointTask]:
     """`tasks` tasks, each with a pixel order of its own, drawn from the seed (Goodfellow et al. 2013)."""
     pixels = dataset.train_images[0].numel()
-    return [PermutedTask(k, dataset, permutation(seed, k, pixels, permute_first)) for k in range(tasks)]
+    orders = torch.stack([permutation(seed, k, pixels, permute_first) for k in range(tasks)])
+    stream = [PermutedTask(k, dataset, orders[k]) for k in range(tasks)]
+    return [JointTask(task, orders[: task.index + 1]) for task in stream] if joint else stream
+
+
+def split_stream(dataset: Dataset, tasks: int, per_task: int, seed: int) -> list[SplitTask]:
+    """`tasks` tasks of `per_task` classes each, no class twice.
+
+    The paper does not say which classes make which task, nor which are left out: they are drawn from the seed.
+    Raises BadInput if the data set has too few.
+    """
+    if tasks * per_task > len(dataset.classes):
+        raise BadInput(
+            f"tasks={tasks}: {dataset.name} has {len(dataset.classes)} classes, enough for "
+            f"{len(dataset.classes) // per_task} tasks of {per_task}"
+        )
+    order = torch.randperm(len(dataset.classes), generator=generator(seed, "classes")).tolist()
+    return [SplitTask(k, dataset, tuple(order[k * per_task : (k + 1) * per_task])) for k in range(tasks)]

@@ -7,25 +7,38 @@ import pytest
 import torch
 
 from alasso.errors import BadInput
-from alasso.networks import loss_and_gradient, pixels
+from alasso.networks import MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS, Protocol
+from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import ALASSO, SI, NoSurrogate, State
 from alasso.tasks import generator
 from alasso.train import train_stream
 
 SURROGATES = {name: method.surrogate for name, method in METHODS.items()}
 SURROGATES["alasso-underestimate"] = ALASSO(a=0.8, c=0.3, epsilon=0.1)
+SURROGATES["ewc-fading"] = EWC(fisher="exact", online=True, decay=0.5)
+PATH_INTEGRALS = ("SI", "ALASSO")
 EVERY = pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)
 WITH_A_PAST = pytest.mark.parametrize(
-    "surrogate", [s for s in SURROGATES.values() if not isinstance(s, NoSurrogate)], ids=[*SURROGATES][1:]
+    "surrogate",
+    [pytest.param(s, id=name) for name, s in SURROGATES.items() if not isinstance(s, NoSurrogate)],
+)
+WITH_A_PATH = pytest.mark.parametrize(
+    "surrogate", [pytest.param(s, id=name) for name, s in SURROGATES.items() if type(s).__name__ in PATH_INTEGRALS]
 )
 PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
+
+
+def network_for(surrogate) -> MLP | MeanFieldMLP:
+    """A small network of the kind that the surrogate needs."""
+    return MeanFieldMLP((9, 8, 3)) if isinstance(surrogate, VCL) else MLP((9, 8, 3))
 
 
 def final_theta(network, surrogate, stream, protocol=PROTOCOL, seed=0):
     """θ after the stream, caught on its way to evaluation."""
     caught = []
-    spy = SimpleNamespace(**{name: getattr(surrogate, name) for name in ("init", "gradient", "observe", "consolidate")})
+    called = ("init", "train_at", "gradient", "observe", "consolidate")
+    spy = SimpleNamespace(**{name: getattr(surrogate, name) for name in called})
     spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or surrogate.evaluate_at(state, theta)
     list(train_stream(network, spy, stream, protocol, seed, "cpu", lambda *_: None))
     return caught[-1]
@@ -36,8 +49,11 @@ def test_gradient_is_that_of_autograd_of_the_penalty(surrogate):
     random = torch.Generator().manual_seed(0)
     theta, anchor = torch.randn(2, 500, generator=random, dtype=torch.float64)
     theta[:20] = anchor[:20]
-    side = torch.randint(-1, 2, (500,), generator=random).double()
-    state = State(anchor, torch.rand(500, generator=random, dtype=torch.float64), side, torch.zeros_like(anchor))
+    state = surrogate.init(theta, SimpleNamespace(epoch_size=7))._replace(anchor=anchor)
+    if "importance" in state._fields:
+        state = state._replace(importance=torch.rand(500, generator=random, dtype=torch.float64))
+    if "side" in state._fields:
+        state = state._replace(side=torch.randint(-1, 2, (500,), generator=random).double())
     leaf = theta.clone().requires_grad_()
     # 0 · Σθ: plain training's penalty is a constant, which has no graph to differentiate
     (expected,) = torch.autograd.grad(surrogate.penalty(state, leaf) + 0 * leaf.sum(), leaf)
@@ -45,18 +61,21 @@ def test_gradient_is_that_of_autograd_of_the_penalty(surrogate):
 
 
 @WITH_A_PAST
-def test_the_penalty_acts(surrogate, network, stream):
+def test_the_penalty_acts(surrogate, stream):
+    network = network_for(surrogate)
     assert not torch.equal(final_theta(network, surrogate, stream), final_theta(network, NoSurrogate(), stream))
 
 
 @WITH_A_PAST
-def test_without_weight_it_is_plain_training_to_the_bit(surrogate, network, stream):
-    weightless = replace(surrogate, c=0.0)
+def test_without_weight_it_is_plain_training_to_the_bit(surrogate, stream):
+    network = network_for(surrogate)
+    weightless = replace(surrogate, c=0.0, **({"drop": False} if isinstance(surrogate, IMM) else {}))
     assert torch.equal(final_theta(network, weightless, stream), final_theta(network, NoSurrogate(), stream))
 
 
 @EVERY
-def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(surrogate, network, stream):
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(surrogate, stream):
+    network = network_for(surrogate)
     first = final_theta(network, surrogate, stream, seed=3)
     torch.rand(7)  # whatever happens to the global generator
     assert torch.equal(first, final_theta(network, surrogate, stream, seed=3))
@@ -66,34 +85,34 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(surrogate, 
 @EVERY
 def test_the_anchor_is_a_copy_that_does_not_follow_the_weights(surrogate, network, stream):
     theta = network.init(generator(0, "theta"))
-    state = surrogate.init(theta)
-    kept = theta.clone()
+    state = surrogate.init(theta, stream[0])
+    kept = state.anchor.clone()
     theta += 1
     assert torch.equal(state.anchor, kept)
     if not isinstance(surrogate, NoSurrogate):
-        state = surrogate.consolidate(state, theta, network, stream[0])
-        kept = theta.clone()
+        state = surrogate.consolidate(state, theta, network, stream[0], generator(0, "end"))
+        kept = state.anchor.clone()
         theta += 1
         assert torch.equal(state.anchor, kept)
 
 
-@WITH_A_PAST
+@WITH_A_PATH
 def test_importance_is_never_negative_and_the_path_starts_anew(surrogate, network, stream):
     random = torch.Generator().manual_seed(0)
     theta = network.init(random)
-    state = surrogate.init(theta)
+    state = surrogate.init(theta, stream[0])
     for _ in range(4):
         state = state._replace(path_integral=torch.randn(network.size, generator=random))
         theta = theta + torch.randn(network.size, generator=random).relu()  # about half do not move
-        state = surrogate.consolidate(state, theta, network, stream[0])
+        state = surrogate.consolidate(state, theta, network, stream[0], random)
         assert (state.importance >= 0).all()
         assert state.importance.isfinite().all()
         assert not state.path_integral.any()
 
 
-@WITH_A_PAST
+@WITH_A_PATH
 def test_path_integral_is_the_drop_of_the_tasks_loss_to_first_order(surrogate, network, stream):
-    """Halving the step halves the error, though the penalty moves θ too: g is of the task's loss alone."""
+    """An eighth of the step, an eighth of the error, though the penalty moves θ too: g is of the task's loss alone."""
     images, labels = stream[1].train()
     x = pixels(images).double()
     start = network.init(generator(0, "theta")).double()
@@ -109,8 +128,8 @@ def test_path_integral_is_the_drop_of_the_tasks_loss_to_first_order(surrogate, n
         before, after = (loss_and_gradient(network, at, x, labels)[0] for at in (start, theta))
         return float(state.path_integral.sum() - (before - after))
 
-    # about 2 (kinks of ReLU and of (5) blur it); with the gradient of another loss, the error stays: 1
-    assert 1.6 < error(0.002) / error(0.001) < 2.6
+    # about 8 (kinks of ReLU and of (5) blur it); with the gradient of another loss, the error stays: 1
+    assert 5 < error(0.008) / error(0.001) < 12
 
 
 def optima_and_trajectory(surrogate, tasks=6, total_gradient=False):
@@ -119,7 +138,7 @@ def optima_and_trajectory(surrogate, tasks=6, total_gradient=False):
     h = torch.rand(tasks, 50, generator=random, dtype=torch.float64) + 0.1
     m = torch.randn(tasks, 50, generator=random, dtype=torch.float64)
     theta = torch.randn(50, generator=random, dtype=torch.float64)
-    state, optima, trajectory = surrogate.init(theta), [], []
+    state, optima, trajectory = surrogate.init(theta, None), [], []
     for n in range(tasks):
         # The optimum of h(θ − m)² + cΩ̂(θ − θ̂)² is a weighted mean; a = 1 makes the surrogate this quadratic.
         past = surrogate.c * state.importance
@@ -128,7 +147,7 @@ def optima_and_trajectory(surrogate, tasks=6, total_gradient=False):
         g = 2 * h[n] * (middle - m[n])  # at the middle, so that the path integral of one step is exact
         if total_gradient:
             g = g + surrogate.gradient(state, middle)
-        state = surrogate.consolidate(surrogate.observe(state, g, target - theta), target, None, None)
+        state = surrogate.consolidate(surrogate.observe(state, g, target - theta), target, None, None, None)
         theta = target
         optima.append((h[: n + 1] * m[: n + 1]).sum(0) / h[: n + 1].sum(0))
         trajectory.append(theta)
@@ -163,7 +182,7 @@ def authors_code(network, stream, protocol, seed):
     from alasso.tasks import batches
 
     sizes = network.layer_sizes
-    weights = [w.clone().requires_grad_() for w in network.init(generator(seed, "initialisation")).split(sizes)]
+    weights = [w.clone().requires_grad_() for w in network.init(generator(seed, "initialisation", 0)).split(sizes)]
     centre, omega, integral = ([w.detach() * k for w in weights] for k in (1, 0, 0))
     optimizer = torch.optim.Adam(weights, lr=protocol.learning_rate)
 
@@ -213,6 +232,11 @@ def test_published_follows_the_authors_code(network, stream):
         (lambda: ALASSO(epsilon=-1e-6), "epsilon=-1e-06"),
         (lambda: SI(damping=-0.1), "damping=-0.1"),
         (lambda: SI(c=-1), "c=-1"),
+        (lambda: EWC(fisher="true"), "fisher=true: fisher must be one of empirical, sampled, exact"),
+        (lambda: EWC(decay=1.5), "decay=1.5"),
+        (lambda: MAS(c=-1), "c=-1"),
+        (lambda: IMM(c=float("nan")), "c=nan"),
+        (lambda: VCL(c=-1), "c=-1"),
     ],
 )
 def test_hyperparameters_that_cannot_be_are_refused_by_name(make, named):
