@@ -1,7 +1,7 @@
 """Figures from runs: (ax, runs) → ax. Nothing here trains, and nothing here reads a file.
 
-Every seed is drawn as a thin line, their mean as a thick one. A method has one colour everywhere, from the palette of
-Okabe and Ito, which colour-blind readers can tell apart, and its name stands at the end of its line.
+Every seed is drawn as a thin line, their mean as a thick one. A method has one colour and dash everywhere, after the
+palette of Okabe and Ito, which colour-blind readers can tell apart, and its name stands at the end of its line.
 """
 
 import numpy as np
@@ -13,7 +13,25 @@ from alasso import metrics
 from alasso.presets import METHODS
 from alasso.results import Run
 
-COLOURS = {"none": "#5f5f5f", "si": "#0072B2", "alasso-published": "#D55E00", "alasso-paper": "#CC79A7"}
+SOLID, DASHED, DOTTED = "-", (0, (5, 2)), (0, (1.2, 1.6))
+LINES = {
+    "none": ("#5f5f5f", SOLID),
+    "dropout": ("#5f5f5f", DASHED),
+    "single": ("#000000", DASHED),
+    "multi": ("#000000", DOTTED),
+    "si": ("#0072B2", SOLID),
+    "mas": ("#56B4E9", SOLID),
+    "ewc": ("#009E73", SOLID),
+    "online-ewc": ("#009E73", DASHED),
+    "imm-mean": ("#B07D00", DASHED),
+    "imm-mode": ("#B07D00", SOLID),
+    "vcl": ("#6A3D9A", SOLID),
+    "alasso-published": ("#D55E00", SOLID),
+    "alasso-paper": ("#CC79A7", SOLID),
+    "alasso-si-importance": ("#D55E00", DASHED),
+    "alasso-symmetric": ("#D55E00", DOTTED),
+    "alasso-coupled": ("#CC79A7", DASHED),
+}
 
 
 def use_style() -> None:
@@ -52,10 +70,10 @@ def _curves(ax: Axes, runs: list[Run], summary) -> None:
     for method in dict.fromkeys(run.method for run in runs):
         curves = np.array([summary(run.matrix) for run in runs if run.method == method])
         trained = np.arange(1, curves.shape[1] + 1)
-        colour = COLOURS[method]
+        colour, dash = LINES[method]
         if len(curves) > 1:
             ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
-        ax.plot(trained, curves.mean(0), color=colour, linewidth=2.2, marker="o", markersize=3.5)
+        ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
         ends.append((curves.mean(0)[-1], METHODS[method].label, colour))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label_ends(ax, trained[-1], ends)
@@ -64,7 +82,7 @@ def _curves(ax: Axes, runs: list[Run], summary) -> None:
 def _label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
     """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below."""
     low, high = ax.get_ylim()
-    gap, free = 0.07 * (high - low), -np.inf
+    gap, free = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low), -np.inf
     for y, name, colour in sorted(ends):
         free = max(y, free + gap)
         ax.annotate(
