@@ -8,7 +8,7 @@ import torch
 
 from alasso import metrics, results, train
 from alasso.errors import BadInput
-from alasso.presets import METHODS, PRESETS, experiment
+from alasso.presets import METHODS, PRESETS, TARGETS, experiment
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
     run.set_defaults(function=_run)
 
-    listing = commands.add_parser("list", help="show presets and methods, what they cost and what to expect")
+    listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
     listing.set_defaults(function=_list)
     return parser
 
@@ -80,11 +80,15 @@ def _device(name: str) -> str:
 
 
 def _list(chosen: argparse.Namespace) -> int:
-    print("presets")
+    print("presets: what is trained on what; the cost is that of one method and one seed on 2 cores")
     for name, preset in PRESETS.items():
-        print(f"  {name}\n    {preset.about}\n    cost    {preset.cost} a method and seed, on 2 cores")
-        print(f"    expect  {preset.expect}")
+        print(f"  {name}\n    {preset.about}\n    cost    {preset.cost}\n    expect  {preset.expect}")
     print("\nmethods")
     for name, method in METHODS.items():
-        print(f"  {name:18}{method.label}: {method.surrogate}")
+        print(f"  {name:22}{method.label}: {method.surrogate}")
+    print("\nfigures and tables of the paper, with the runs that each needs for one seed")
+    for name, target in TARGETS.items():
+        changes = [" ".join(f"{key}={value}" for key, value in c.items()) for c in target.variations if c]
+        print(f"  {name:22}{target.about}: {target.preset}, {len(target.experiments())} runs")
+        print(f"{'':24}{', '.join(target.methods)}" + (f"; with {', '.join(changes)}" if changes else ""))
     return 0

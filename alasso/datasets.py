@@ -6,11 +6,12 @@ Files are looked for under `root`, by default `$ALASSO_DATA` or else `~/.cache/a
     mnist          MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or .gz
     cifar10        cifar10.npz, else the folder cifar-10-batches-py or cifar-10-python.tar.gz
     cifar100       cifar100.npz, else the folder cifar-100-python or cifar-100-python.tar.gz
+    cifar110       both of these: the classes of CIFAR-10 cut to the size of those of CIFAR-100
     tiny-imagenet  the folder tiny-imagenet-200 or tiny-imagenet-200.zip; 'test' is its validation part,
                    as the labels of its test part are not public
 
-The last three are decoded once, into `root/prepared/<name>`, and memory-mapped from then on. To have one decoded again
-(from other files, say), delete that folder.
+CIFAR and Tiny ImageNet are decoded once, into `root/prepared/<name>`, and memory-mapped from then on. To have one
+decoded again (from other files, say), delete that folder.
 """
 
 import gzip

@@ -264,9 +264,16 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
             raise BadInput(f"setting {name!r} of {method}: {_choose(name, known)}")
         target = protocol if name in protocol_names else hyperparameters
         target[name] = _value(name, text, known[name])
-    return replace(
+    todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )
+    if todo.protocol.joint and not isinstance(todo.surrogate, NoSurrogate):
+        raise BadInput(f"joint=true with {method}: batches that mix all tasks need no surrogate; use the method multi")
+    if chosen.mean_field and todo.protocol.network != "mlp":
+        raise BadInput(
+            f"{method} with network={todo.protocol.network}: the mean field is for the mlp; use a pmnist preset"
+        )
+    return todo
 
 
 def _settings(chosen: Experiment) -> dict:

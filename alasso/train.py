@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from alasso import datasets, results
+from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP, accuracy, loss_and_gradient, pixels, table_c, table_d
 from alasso.presets import METHODS, Experiment, Protocol
 from alasso.results import Run
@@ -82,13 +83,13 @@ def run(experiment: Experiment, seed: int, folder: Path, device: str = "cpu", pr
     if path.exists():
         return results.load(path)
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
-    results.check_writable(path.parent)
     started, protocol = _now(), experiment.protocol
     if protocol.classes_per_task:
         stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
     else:
         stream = permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
     network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
+    results.check_writable(path.parent)
     with _progress_bar(protocol, stream, network, progress) as tick:
         tasks = list(train_stream(network, experiment.surrogate, stream, protocol, seed, device, tick))
     record = Run(
@@ -116,7 +117,9 @@ def run(experiment: Experiment, seed: int, folder: Path, device: str = "cpu", pr
 
 
 def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
-    """The network of a protocol, with one output for each class of each task."""
+    """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
+    if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
+        raise BadInput(f"network={protocol.network}: it takes colour images, which {dataset.name} does not have")
     outputs = protocol.tasks * protocol.classes_per_task or len(dataset.classes)
     sizes = (dataset.train_images[0].numel(), *protocol.hidden, outputs)
     match protocol.network:
