@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PAGE := results/executed/permuted_mnist.ipynb
+PAGES := results/executed/permuted_mnist.ipynb results/executed/all_methods.ipynb
 HTML := _build/html/index.html
 
 .PHONY: book test lint lock readme clean
@@ -39,12 +39,14 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# Runs are kept in _build/runs, so that they are trained here once and the page can hold them against results/.
-$(PAGE): notebooks/permuted_mnist.ipynb $(wildcard alasso/*.py) $(READY)
+# This page trains its runs here, once, into _build/runs, and holds them against results/. The others load results/.
+results/executed/permuted_mnist.ipynb: PARAMETERS := -p results _build/runs
+
+results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard results/*/*.json) $(READY)
 	@mkdir -p $(@D)
-	$(BIN)/papermill --no-progress-bar -p results _build/runs $< $(@:.ipynb=.partial.ipynb)
+	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@
 
-$(HTML): $(PAGE) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py
+$(HTML): $(PAGES) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py
 	$(BIN)/jupyter-book build . --all -W --keep-going -n
 	@touch $@

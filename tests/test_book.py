@@ -19,7 +19,8 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
 BUILD = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-n"]
-TINY = {"permuted_mnist": {"preset": "pmnist-tiny", "methods": ["none", "si"], "seeds": 1}}
+SMALL = {"preset": "pmnist-tiny", "methods": ["none", "si"], "seeds": 1}
+TINY = {"permuted_mnist": SMALL, "all_methods": SMALL}
 EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
 EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

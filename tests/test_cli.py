@@ -69,6 +69,16 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["run", "pmnist-tiny", "si", "--set", "network=table-c"], "the mlp goes with permuted pixels"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-e"], "network=table-e: unknown"),
         (["run", "split-cifar", "multi"], "joint=True: mixed batches are for permuted pixels"),
+        (["run", "pmnist-tiny", "ewc", "--set", "joint=true"], "joint=true with ewc: batches that mix all tasks"),
+        (["run", "split-cifar", "vcl"], "vcl with network=table-c: the mean field is for the mlp"),
+        (
+            ["run", "split-cifar", "si", "--set", "dataset=mnist5k", "tasks=2"],
+            "network=table-c: it takes colour images",
+        ),
+        (
+            ["run", "split-cifar", "si", "--set", "dataset=mnist5k"],
+            "tasks=30: mnist5k has 10 classes, enough for 3 tasks of 3",
+        ),
         (["run", "pmnist-tiny", "ewc", "--set", "fisher=true"], "fisher=true: fisher must be one of"),
         (["run", "pmnist-tiny", "si", "--seed", "-1"], "--seed -1: must be a whole number ≥ 0"),
         (["run", "pmnist-tiny", "si", "--seed", "1.5"], "--seed 1.5"),

@@ -79,7 +79,7 @@ def offline(monkeypatch):
 
 
 def test_names():
-    assert datasets.NAMES == ("mnist5k", "mnist", "cifar10", "cifar100", "tiny-imagenet")
+    assert datasets.NAMES == ("mnist5k", "mnist", "cifar10", "cifar100", "cifar110", "tiny-imagenet")
 
 
 def test_unknown_name_is_refused(tmp_path):
@@ -595,3 +595,31 @@ def test_damaged_tiny_imagenet_list_is_refused(harm, name, tiny, tmp_path):
 def test_tiny_imagenet_zip_without_one_image_is_refused(tiny_zip, tmp_path, monkeypatch):
     monkeypatch.setitem(datasets.SIZES, "tiny-imagenet", (3, 3, 1, 64))
     refuses("tiny-imagenet", tmp_path, f"cannot read {tiny_zip}/", "(train/n01/images/n01_2.JPEG: ")
+
+
+def test_cifar110_joins_both_with_as_many_images_of_every_class(monkeypatch):
+    """Each image carries its class and number within it in its first two channels, so that it can be recognised."""
+
+    def numbered(classes, sizes):
+        arrays = []
+        for size in sizes:
+            labels = torch.arange(classes).repeat(size)  # classes take turns, as in no order of the original
+            number = torch.arange(size).repeat_interleave(classes)
+            images = torch.stack([labels, number % 256, number // 256], 1).to(torch.uint8)
+            arrays += [images.view(-1, 3, 1, 1), labels]
+        return datasets.Dataset("", *arrays, tuple(f"{classes}-{k}" for k in range(classes)), "")
+
+    parts = {"cifar10": numbered(10, (5000, 1000)), "cifar100": numbered(100, (500, 100))}
+    load = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda name, root: parts[name])
+    joint = load("cifar110", "anywhere")
+    assert joint.classes == parts["cifar10"].classes + parts["cifar100"].classes
+    for images, labels, size in (
+        (joint.train_images, joint.train_labels, 500),
+        (joint.test_images, joint.test_labels, 100),
+    ):
+        channels = images.flatten(1).long()
+        number = channels[:, 1] + 256 * channels[:, 2]
+        assert torch.equal(channels[:, 0], torch.where(labels < 10, labels, labels - 10))
+        for label in range(110):
+            assert torch.equal(number[labels == label], torch.arange(size)), "the first ones, each once"
