@@ -108,11 +108,12 @@ def joint_anchor(importance: Tensor, anchor: Tensor, more: Tensor, theta: Tensor
     """Where Ω(θ − θ̂)² + F(θ − θ*)² is lowest: (Ω θ̂ + F θ*) / (Ω + F), and θ* where both weights are zero.
 
     A sum of quadratics is one quadratic of weight Ω + F, up to a constant: EWC's penalties of all tasks in the memory
-    of one (Huszár 2018). With F the Fisher information it is also the mode of the product of two Gaussians, IMM's merge
+    of one. With F the Fisher information it is also the mode of the product of two Gaussians, IMM's merge
     (Lee et al. 2017, equation 8).
     """
     weight = importance + more
-    return torch.where(weight > 0, (importance * anchor + more * theta) / weight, theta)
+    # A lerp is exact at both ends: a rounding error here would be a pull on parameters that nothing has moved.
+    return torch.where(weight > 0, theta.lerp(anchor, importance / weight), theta)
 
 
 def gaussian_kl(theta: Tensor, prior: Tensor) -> Tensor:

@@ -1,83 +1,18 @@
 """Every experiment as data: what is trained on what (Protocol), by which method, at what cost, with what to expect."""
 
-import difflib
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from alasso import datasets
 from alasso.errors import BadInput
+from alasso.protocol import Protocol, choose, text
+from alasso.results import Run
 from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 
-NETWORKS = ("mlp", "table-c", "table-d")
 Surrogate = NoSurrogate | SI | ALASSO | EWC | MAS | IMM | VCL
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is trained on what. Every field can be changed with `--set` and is kept in the result.
-
-    A field that is added later takes as its default what was done before it, so that results keep their names.
-    """
-
-    dataset: str = "mnist"
-    """Name of the data set, see datasets.py."""
-    tasks: int = 30
-    """Length of the stream."""
-    permute_first: bool = False
-    """Permute the pixels of the first task too. Both published codes leave it as it is."""
-    classes_per_task: int = 0
-    """Split the classes into tasks of so many; 0: every task has all classes, and its pixels permuted."""
-    network: str = "mlp"
-    """mlp (Table B), table-c or table-d."""
-    hidden: tuple[int, ...] = (2000, 2000)
-    """Widths of the mlp's hidden layers."""
-    dropout: tuple[float, ...] = (0.0, 0.0)
-    """Shares of the mlp's inputs and hidden units that are dropped in training; Tables C and D have their own."""
-    image_side: int = 224
-    """Pixels a side that table-d enlarges its images to."""
-    epochs: int = 20
-    """Passes over the training images of each task."""
-    batch_size: int = 256
-    """Images a step."""
-    learning_rate: float = 1e-3
-    """Adam's; its betas are (0.9, 0.999)."""
-    reset_optimizer: bool = False
-    """Forget Adam's moments when a task ends. Both published codes of permuted MNIST keep them."""
-    fresh_network: bool = False
-    """Start every task from a new network and test it on its own task only: the upper bound *single task*."""
-    joint: bool = False
-    """Mix all tasks so far in every batch: the upper bound *multi task*."""
-
-    def __post_init__(self):
-        if self.dataset not in datasets.NAMES:
-            raise BadInput(f"dataset={self.dataset}: {_choose(self.dataset, datasets.NAMES)}")
-        for name in ("tasks", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name}={getattr(self, name)}: {name} must be a whole number ≥ 1")
-        if not self.hidden or min(self.hidden) < 1:
-            raise BadInput(f"hidden={self.hidden}: hidden must be one or more widths ≥ 1, such as 2000,2000")
-        if self.network not in NETWORKS:
-            raise BadInput(f"network={self.network}: {_choose(self.network, NETWORKS)}")
-        if self.classes_per_task < 0:
-            raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be a whole number ≥ 0")
-        if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):
-            raise BadInput(f"dropout={_text(self.dropout)}: dropout must be two shares below 1, such as 0.2,0.5")
-        if self.image_side < 32 or self.image_side % 32:
-            raise BadInput(f"image_side={self.image_side}: image_side must be a multiple of 32, for five poolings")
-        if (self.network == "mlp") == (self.classes_per_task > 0):
-            raise BadInput(
-                f"network={self.network}, classes_per_task={self.classes_per_task}: the mlp goes with permuted "
-                "pixels (classes_per_task=0), table-c and table-d with split classes"
-            )
-        if self.joint and self.classes_per_task:
-            raise BadInput("joint=True: mixed batches are for permuted pixels, where all tasks share their outputs")
-        if not 0 < self.learning_rate < math.inf:
-            raise BadInput(f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0")
 
 
 @dataclass(frozen=True)
@@ -236,10 +171,20 @@ class Experiment:
     def path(self, folder: Path, seed: int) -> Path:
         return Path(folder) / self.preset / f"{self.method}-{self.digest}-s{seed}.json"
 
+    def check(self, record: Run, path: Path) -> None:
+        """Raise BadInput unless the record at this path was made with these settings, those it knows of.
+
+        A name says which settings differ from their defaults; if a default changes, the name does not.
+        """
+        known = {**record.protocol, **record.hyperparameters}
+        for name, value in json.loads(json.dumps(_settings(self))).items():
+            if name in known and known[name] != value:
+                raise BadInput(f"{path}: made with {name}={known[name]}, not {value}; delete it and run again")
+
     def command(self, seed: int) -> str:
         """What to type to make this run again."""
         usual = _settings(experiment(self.preset, self.method))
-        changed = [f"{name}={_text(value)}" for name, value in _settings(self).items() if value != usual[name]]
+        changed = [f"{name}={text(value)}" for name, value in _settings(self).items() if value != usual[name]]
         changes = f" --set {' '.join(changed)}" if changed else ""
         return f"alasso run {self.preset} {self.method} --seed {seed}{changes}"
 
@@ -250,20 +195,20 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     Raises BadInput for a preset, method or setting that does not exist, and for a value that it cannot have.
     """
     if preset not in PRESETS:
-        raise BadInput(f"preset {preset!r}: {_choose(preset, PRESETS)}")
+        raise BadInput(f"preset {preset!r}: {choose(preset, PRESETS)}")
     if method not in METHODS:
-        raise BadInput(f"method {method!r}: {_choose(method, METHODS)}")
+        raise BadInput(f"method {method!r}: {choose(method, METHODS)}")
     chosen, base = METHODS[method], PRESETS[preset]
     surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
     usual = Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
     protocol_names = {f.name for f in fields(Protocol)}
     protocol, hyperparameters = {}, {}
-    for name, text in (settings or {}).items():
+    for name, typed in (settings or {}).items():
         known = _settings(usual)
         if name not in known:
-            raise BadInput(f"setting {name!r} of {method}: {_choose(name, known)}")
+            raise BadInput(f"setting {name!r} of {method}: {choose(name, known)}")
         target = protocol if name in protocol_names else hyperparameters
-        target[name] = _value(name, text, known[name])
+        target[name] = _value(name, typed, known[name])
     todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )
@@ -273,6 +218,8 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
         raise BadInput(
             f"{method} with network={todo.protocol.network}: the mean field is for the mlp; use a pmnist preset"
         )
+    if chosen.mean_field and any(todo.protocol.dropout):
+        raise BadInput(f"{method} with dropout={text(todo.protocol.dropout)}: the mean field has noise of its own")
     return todo
 
 
@@ -280,20 +227,16 @@ def _settings(chosen: Experiment) -> dict:
     return {**asdict(chosen.protocol), **asdict(chosen.surrogate)}
 
 
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _value(name: str, text: str, usual: object) -> object:
+def _value(name: str, typed: str, usual: object) -> object:
     """The typed text as a value of the same type as the usual one."""
     try:
         match usual:
             case bool():
-                return {"true": True, "false": False}[text.lower()]
+                return {"true": True, "false": False}[typed.lower()]
             case tuple():
-                return tuple(type(usual[0])(part) for part in text.split(","))
+                return tuple(type(usual[0])(part) for part in typed.split(","))
             case _:
-                return type(usual)(text)
+                return type(usual)(typed)
     except (ValueError, KeyError):
         kinds = {
             bool: "true or false",
@@ -301,9 +244,4 @@ def _value(name: str, text: str, usual: object) -> object:
             float: "a number",
             tuple: "numbers such as 200,200 or 0.2,0.5",
         }
-        raise BadInput(f"{name}={text}: {name} must be {kinds[type(usual)]}") from None
-
-
-def _choose(name: str, known) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown; did you mean {close[0]}?" if close else f"unknown; choose from {', '.join(known)}"
+        raise BadInput(f"{name}={typed}: {name} must be {kinds[type(usual)]}") from None

@@ -31,7 +31,7 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
         with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
             done = pool.map(_train, *zip(*missing, strict=True), repeat(folder))
             list(tqdm(done, total=len(missing), desc=f"training, {workers} at a time", unit="run"))
-    return [results.load(experiment.path(folder, seed)) for experiment, seed in wanted]
+    return [train.load(experiment, seed, folder) for experiment, seed in wanted]
 
 
 def _train(experiment: Experiment, seed: int, folder: Path) -> None:

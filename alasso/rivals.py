@@ -19,8 +19,11 @@ from alasso.surrogates import State, initial_state, require
 class EWC:
     """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3): one quadratic for each task.
 
-    Their sum is one quadratic about a joint anchor, so memory does not grow. c = λ/2. With `decay` it is *online* EWC
-    (Schwarz et al. 2018): one quadratic about the latest parameters, whose weight fades.
+    Their sum is one quadratic about a joint anchor, so memory does not grow. c = λ/2. With `online` it is online EWC
+    (Schwarz et al. 2018): one quadratic about the latest parameters, whose weight fades by `decay`. On quadratic losses
+    online EWC is exact; the sum over tasks is for two, and then counts the first again (Huszár 2018).
+
+    Deviation: γ multiplies the old weights when a task ends. Codes that multiply it in the penalty too have c = γλ/2.
     """
 
     c: float = 50.0

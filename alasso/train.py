@@ -15,7 +15,8 @@ from tqdm import tqdm
 from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP, accuracy, loss_and_gradient, pixels, table_c, table_d
-from alasso.presets import METHODS, Experiment, Protocol
+from alasso.presets import METHODS, Experiment
+from alasso.protocol import Protocol
 from alasso.results import Run
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream, split_stream
@@ -81,7 +82,7 @@ def run(experiment: Experiment, seed: int, folder: Path, device: str = "cpu", pr
     """
     path = experiment.path(folder, seed)
     if path.exists():
-        return results.load(path)
+        return load(experiment, seed, folder)
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
     started, protocol = _now(), experiment.protocol
     if protocol.classes_per_task:
@@ -129,6 +130,14 @@ def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: boo
             return table_c(outputs)
         case "table-d":
             return table_d(outputs, protocol.image_side)
+
+
+def load(experiment: Experiment, seed: int, folder: Path) -> Run:
+    """The record of a finished run. Raises BadInput if it is torn or was made with other settings."""
+    path = experiment.path(folder, seed)
+    record = results.load(path)
+    experiment.check(record, path)
+    return record
 
 
 @contextmanager

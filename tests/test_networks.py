@@ -1,15 +1,32 @@
-"""Table B's network against torch.nn."""
+"""The networks of Tables B, C and D against torch.nn, and what dropout does to them."""
+
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from alasso.networks import MLP, accuracy, loss_and_gradient
+from alasso.networks import CNN, MLP, accuracy, dropout, loss_and_gradient, table_c, table_d
+from alasso.tasks import generator
+
+SMALL_CNN = CNN(8, ((4, 4), (6,)), 16, 5)
 
 
 def as_module(network, theta):
     layers = []
-    for inputs, outputs in zip(network.sizes[:-1], network.sizes[1:], strict=True):
+    if isinstance(network, CNN):
+        channels, side, sizes = 3, network.side, (network.dense, network.classes)
+        for block in network.blocks:
+            for wider in block:
+                layers += [nn.Conv2d(channels, wider, 3, padding="same"), nn.ReLU()]
+                channels = wider
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        layers.append(nn.Flatten())
+        sizes = (channels * side * side, *sizes)
+    else:
+        sizes = network.sizes
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     module = nn.Sequential(*layers[:-1])
     nn.utils.vector_to_parameters(theta.clone(), module.parameters())
@@ -22,9 +39,36 @@ def test_table_b_has_the_sizes_of_the_paper():
     assert network.size == 5_592_010
 
 
-def test_logits_loss_and_gradient_are_those_of_torch_nn(network):
+def test_table_c_has_the_sizes_of_the_paper():
+    network = table_c(classes=90)
+    assert network.layer_sizes == [
+        *(3 * 3 * 3 * 4, 4, 3 * 3 * 4 * 4, 4),  # 32×32 images, 3 channels to 4 to 4; pooled to 16×16
+        *(3 * 3 * 4 * 8, 8, 3 * 3 * 8 * 8, 8),  # pooled to 8×8
+        *(8 * 8 * 8 * 64, 64, 64 * 90, 90),
+    ]
+    assert network.size == 112 + 148 + 296 + 584 + 32_832 + 5_850
+
+
+def test_table_d_has_the_sizes_of_the_paper():
+    network = table_d(classes=180)
+    assert network.layer_sizes == [
+        *(3 * 3 * 3 * 32, 32, 3 * 3 * 32 * 32, 32),  # 224×224 images, pooled to 112×112 and 56×56
+        *(3 * 3 * 32 * 64, 64, 3 * 3 * 64 * 64, 64, 3 * 3 * 64 * 64, 64),  # 28×28, 14×14, 7×7
+        *(7 * 7 * 64 * 2048, 2048, 2048 * 180, 180),
+    ]
+    assert network.size == 896 + 9_248 + 18_496 + 36_928 + 36_928 + 6_424_576 + 368_820
+    assert table_d(180, side=64).size == network.size - (7 * 7 - 2 * 2) * 64 * 2048
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [(MLP((9, 8, 3)), (9,)), (SMALL_CNN, (3, 8, 8)), (table_c(90), (3, 32, 32)), (table_d(12, 32), (3, 32, 32))],
+    ids=["mlp", "cnn", "table-c", "table-d"],
+)
+def test_logits_loss_and_gradient_are_those_of_torch_nn(network, shape):
     theta = network.init(torch.Generator().manual_seed(0))
-    x = torch.randn(7, 9, generator=torch.Generator().manual_seed(1))
+    theta += 0.01 * torch.randn(network.size, generator=torch.Generator().manual_seed(2))  # biases too
+    x = torch.randn(7, *shape, generator=torch.Generator().manual_seed(1))
     y = torch.arange(7) % 3
     module = as_module(network, theta)
     expected = nn.functional.cross_entropy(module(x), y)
@@ -44,6 +88,91 @@ def test_initialisation_is_glorot_uniform_with_zero_biases():
     assert not biases.any()
 
 
+def test_initialisation_of_convolutions_is_that_of_torch():
+    network = CNN(4, ((40, 50),), 8, 2)
+    theta = network.init(torch.Generator().manual_seed(0))
+    for weight, bias in network.layers(theta)[:2]:
+        expected = nn.init.xavier_uniform_(torch.empty_like(weight), generator=torch.Generator().manual_seed(1))
+        assert weight.std().item() == pytest.approx(expected.std().item(), rel=0.03)
+        assert weight.abs().max().item() == pytest.approx(expected.abs().max().item(), rel=0.01)
+        assert not bias.any()
+
+
+def test_images_of_another_size_are_enlarged_bilinearly():
+    theta = SMALL_CNN.init(torch.Generator().manual_seed(0))
+    x = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    enlarged = nn.Upsample(scale_factor=2, mode="bilinear")(x)
+    # torch's own result, by hand along the top edge: a quarter of the way between neighbours
+    torch.testing.assert_close(enlarged[..., 0, 1], 0.75 * x[..., 0, 0] + 0.25 * x[..., 0, 1])
+    assert torch.equal(SMALL_CNN.logits(theta, x), SMALL_CNN.logits(theta, enlarged))
+
+
+def test_dropout_drops_the_right_share_and_is_unbiased():
+    x = torch.linspace(-2, 2, 50)
+    draws = torch.stack([dropout(x, 0.3, generator(0, "dropout", k)) for k in range(4000)])
+    assert (draws == 0).float().mean().item() == pytest.approx(0.3, abs=0.005)
+    torch.testing.assert_close(draws.mean(0), x, rtol=0.05, atol=1e-6)
+    torch.testing.assert_close(draws, torch.where(draws == 0, 0, x / 0.7))
+
+
+@pytest.mark.parametrize(("rates", "share"), [((0.2, 0.0), 0.8), ((0.0, 0.5), 0.5**2), ((0.2, 0.5), 0.8 * 0.5**2)])
+def test_the_rates_of_an_mlp_are_of_its_inputs_and_of_all_hidden_units(rates, share):
+    """Weights that pass everything on: what arrives is what was never dropped."""
+    network = MLP((100, 100, 100, 100), rates)
+    one = torch.cat([torch.eye(100).flatten(), torch.zeros(100)])
+    arrived = network.logits(one.repeat(3), torch.ones(1000, 100), generator(0, "noise"))
+    assert (arrived > 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    torch.testing.assert_close(arrived, (arrived > 0) / share)
+    assert torch.equal(network.logits(one.repeat(3), torch.ones(9, 100)), torch.ones(9, 100))
+
+
+def test_the_rates_of_tables_c_and_d_are_a_quarter_after_each_block_and_a_half_after_the_dense_layer():
+    network = CNN(4, ((3,), (3,)), 3, 3)
+    copy = torch.zeros(3, 3, 3, 3)
+    copy[range(3), range(3), 1, 1] = 1
+    convolution, dense = (torch.cat([weight.flatten(), torch.zeros(3)]) for weight in (copy, torch.eye(3)))
+    x = torch.zeros(20_000, 3, 4, 4)
+    x[..., 0, 0] = 1  # alone in its pooling windows
+    theta, share = torch.cat([convolution, convolution, dense, dense]), 0.75 * 0.75 * 0.5
+    arrived = network.logits(theta, x, generator(0, "noise"))
+    assert (arrived > 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    torch.testing.assert_close(arrived, (arrived > 0) / share)
+
+
+@pytest.mark.parametrize(("network", "shape"), [(MLP((9, 8, 3), (0.2, 0.5)), (9,)), (SMALL_CNN, (3, 8, 8))])
+def test_noise_is_all_in_the_generator_and_a_network_under_test_has_none(network, shape):
+    theta, x = network.init(generator(0, "theta")), torch.rand(7, *shape, generator=generator(0, "x"))
+    first = network.logits(theta, x, generator(0, "noise"))
+    tested = network.predict(theta, x)
+    assert not torch.equal(first, network.logits(theta, x, generator(1, "noise")))
+    assert not torch.equal(first, tested)
+    torch.testing.assert_close(tested, as_module(network, theta)(x))
+    torch.rand(7)  # whatever happens to the global generator
+    assert torch.equal(first, network.logits(theta, x, generator(0, "noise")))
+
+
+def test_node_scale_switches_input_nodes_of_mlps_and_channels_of_convolutions():
+    for network in (MLP((400, 300, 200)), CNN(4, ((30, 200),), 300, 5)):
+        scale = network.node_scale((0.2, 0.5), generator(0, "scale"))
+        assert scale.shape == (network.size,)
+        for layer, (weight, bias) in enumerate(network.layers(scale)):
+            rate = 0.5 if layer else 0.2
+            nodes = weight.transpose(0, 1).flatten(1)
+            assert torch.equal(nodes, nodes[:, :1].expand_as(nodes)), "a node is off for all that it goes to, or on"
+            torch.testing.assert_close(nodes, (nodes > 0) / (1 - rate))
+            if len(nodes) >= 200:
+                assert (nodes[:, 0] == 0).float().mean().item() == pytest.approx(rate, abs=0.1)
+            assert torch.equal(bias, torch.ones_like(bias))
+
+
+def test_a_network_scaled_by_node_is_one_with_dropped_inputs(network):
+    theta, x = network.init(generator(0, "theta")), torch.rand(5, 9, generator=generator(0, "x"))
+    scale = network.node_scale((0.4, 0.0), generator(0, "scale"))
+    first = network.layers(scale)[0][0][0]  # one factor for each of the 9 inputs
+    assert 0 < (first == 0).sum() < 9
+    torch.testing.assert_close(network.logits(theta * scale, x), network.logits(theta, x * first))
+
+
 def test_accuracy_is_the_share_of_right_predictions_in_batches_of_any_size(network):
     theta = network.init(torch.Generator().manual_seed(0))
     images = torch.randint(0, 256, (101, 9), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -52,3 +181,10 @@ def test_accuracy_is_the_share_of_right_predictions_in_batches_of_any_size(netwo
     labels[:11] = (labels[:11] + 1) % 3
     assert accuracy(network, theta, images, labels) == 90 / 101
     assert accuracy(network, theta, images, labels, batch_size=10) == 90 / 101
+
+
+def test_accuracy_on_a_task_is_among_its_own_classes(network):
+    theta = network.init(torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (101, 9), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    labels = (network.logits(theta, images / 255)[:, 2] > network.logits(theta, images / 255)[:, 1]).long()
+    assert accuracy(network, theta, images, labels, slice(1, 3)) == 1

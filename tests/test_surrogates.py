@@ -8,7 +8,8 @@ import torch
 
 from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP, loss_and_gradient, pixels
-from alasso.presets import METHODS, Protocol
+from alasso.presets import METHODS
+from alasso.protocol import Protocol
 from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import ALASSO, SI, NoSurrogate, State
 from alasso.tasks import generator

@@ -1,0 +1,87 @@
+"""What is trained on what: the fields of an experiment that are not its method's."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alasso import datasets
+from alasso.errors import BadInput
+
+NETWORKS = ("mlp", "table-c", "table-d")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is trained on what. Every field can be changed with `--set` and is kept in the result.
+
+    A field that is added later takes as its default what was done before it, so that results keep their names.
+    """
+
+    dataset: str = "mnist"
+    """Name of the data set, see datasets.py."""
+    tasks: int = 30
+    """Length of the stream."""
+    permute_first: bool = False
+    """Permute the pixels of the first task too. Both published codes leave it as it is."""
+    classes_per_task: int = 0
+    """Split the classes into tasks of so many; 0: every task has all classes, and its pixels permuted."""
+    network: str = "mlp"
+    """mlp (Table B), table-c or table-d."""
+    hidden: tuple[int, ...] = (2000, 2000)
+    """Widths of the mlp's hidden layers."""
+    dropout: tuple[float, ...] = (0.0, 0.0)
+    """Shares of the mlp's inputs and hidden units that are dropped in training; Tables C and D have their own."""
+    image_side: int = 224
+    """Pixels a side that table-d enlarges its images to."""
+    epochs: int = 20
+    """Passes over the training images of each task."""
+    batch_size: int = 256
+    """Images a step."""
+    learning_rate: float = 1e-3
+    """Adam's; its betas are (0.9, 0.999)."""
+    reset_optimizer: bool = False
+    """Forget Adam's moments when a task ends. Both published codes of permuted MNIST keep them."""
+    fresh_network: bool = False
+    """Start every task from a new network and test it on its own task only: the upper bound *single task*."""
+    joint: bool = False
+    """Mix all tasks so far in every batch: the upper bound *multi task*."""
+
+    def __post_init__(self):
+        if self.dataset not in datasets.NAMES:
+            raise BadInput(f"dataset={self.dataset}: {choose(self.dataset, datasets.NAMES)}")
+        for name in ("tasks", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name}={getattr(self, name)}: {name} must be a whole number ≥ 1")
+        if not self.hidden or min(self.hidden) < 1:
+            raise BadInput(f"hidden={self.hidden}: hidden must be one or more widths ≥ 1, such as 2000,2000")
+        if self.network not in NETWORKS:
+            raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
+        if self.classes_per_task < 0:
+            raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be a whole number ≥ 0")
+        if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):
+            raise BadInput(f"dropout={text(self.dropout)}: dropout must be two shares below 1, such as 0.2,0.5")
+        if self.image_side < 32 or self.image_side % 32:
+            raise BadInput(f"image_side={self.image_side}: image_side must be a multiple of 32, for five poolings")
+        if (self.network == "mlp") == (self.classes_per_task > 0):
+            raise BadInput(
+                f"network={self.network}, classes_per_task={self.classes_per_task}: the mlp goes with permuted "
+                "pixels (classes_per_task=0), table-c and table-d with split classes"
+            )
+        if any(self.dropout) and self.network != "mlp":
+            raise BadInput(f"dropout={text(self.dropout)}: {self.network} has dropout of its own; leave it at 0,0")
+        if self.joint and self.classes_per_task:
+            raise BadInput("joint=True: mixed batches are for permuted pixels, where all tasks share their outputs")
+        if not 0 < self.learning_rate < math.inf:
+            raise BadInput(f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0")
+
+
+def choose(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not among those known."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"unknown; did you mean {close[0]}?" if close else f"unknown; choose from {', '.join(known)}"
+
+
+def text(value: object) -> str:
+    """A setting as it is typed on a command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,377 @@
+"""EWC, MAS, IMM and VCL against memories kept one by one, closed forms and torch's own distributions."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from alasso import formulas, importance, rivals
+from alasso.errors import BadInput
+from alasso.networks import MLP, MeanFieldMLP, accuracy, loss_and_gradient, pixels
+from alasso.presets import experiment
+from alasso.protocol import Protocol
+from alasso.rivals import EWC, IMM, MAS, VCL
+from alasso.surrogates import NoSurrogate
+from alasso.tasks import generator
+from alasso.train import initial_theta, train_stream
+
+PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
+TASK = SimpleNamespace(epoch_size=40)
+
+
+@pytest.fixture
+def solutions():
+    """Five tasks' θ and Fisher information, (5, 50) each; some weights matter to no task, some not to all."""
+    random = generator(0, "solutions")
+    thetas = torch.randn(5, 50, generator=random, dtype=torch.float64)
+    fishers = torch.rand(5, 50, generator=random, dtype=torch.float64)
+    fishers[:, :5] = 0
+    fishers[torch.rand(5, 50, generator=random) < 0.2] = 0
+    return thetas, fishers
+
+
+def after(surrogate, thetas, fishers, monkeypatch):
+    """The State after tasks that ended at these θ with this Fisher information."""
+    given = iter(fishers)
+    monkeypatch.setattr(rivals, "fisher", lambda *_: next(given))
+    state = surrogate.init(torch.zeros_like(thetas[0]), TASK)
+    for theta in thetas:
+        state = surrogate.consolidate(state, theta, None, None, None)
+    return state
+
+
+# EWC
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_ewcs_one_quadratic_is_that_of_one_quadratic_per_task(decay, solutions, monkeypatch):
+    surrogate, (thetas, fishers) = EWC(c=3.0, decay=decay), solutions
+    for tasks in range(1, 6):
+        state = after(surrogate, thetas[:tasks], fishers, monkeypatch)
+        fading = decay ** torch.arange(tasks - 1, -1, -1)[:, None]
+
+        def one_by_one(theta, n=tasks, fading=fading):
+            return 3.0 * (fading * fishers[:n] * (theta - thetas[:n]) ** 2).sum()
+
+        here, there = torch.randn(2, 50, generator=generator(1, tasks), dtype=torch.float64)
+        gradient = torch.func.grad(one_by_one)(here)
+        torch.testing.assert_close(surrogate.gradient(state, here), gradient)
+        difference = one_by_one(here) - one_by_one(there)  # the quadratics' sum is one quadratic up to a constant
+        torch.testing.assert_close(surrogate.penalty(state, here) - surrogate.penalty(state, there), difference)
+
+
+def test_online_ewc_is_anchored_at_the_last_solution_and_its_fisher_fades(solutions, monkeypatch):
+    thetas, fishers = solutions
+    state = after(EWC(online=True, decay=0.5), thetas[:3], fishers, monkeypatch)
+    assert torch.equal(state.anchor, thetas[2])
+    torch.testing.assert_close(state.importance, fishers[0] / 4 + fishers[1] / 2 + fishers[2])
+
+
+def optima_and_trajectory(surrogate, monkeypatch):
+    """Separable quadratic tasks h(θ − m)², each trained to the optimum of its total loss: those of L¹ + … + Lⁿ, and θ̂ⁿ.
+
+    The Fisher information is the true curvature h. Past losses fade as the surrogate's decay says.
+    """
+    random = generator(0, "quadratics")
+    h = torch.rand(6, 50, generator=random, dtype=torch.float64) + 0.1
+    m = torch.randn(6, 50, generator=random, dtype=torch.float64)
+    curvatures = iter(h)
+    monkeypatch.setattr(rivals, "fisher", lambda *_: next(curvatures))
+    theta = torch.zeros(50, dtype=torch.float64)
+    state, optima, trajectory = surrogate.init(theta, TASK), [], []
+    for n in range(6):
+        # Newton's step is exact; the penalty's curvature is what its gradient gains over a unit.
+        slope = surrogate.gradient(state, theta)
+        curvature = surrogate.gradient(state, theta + 1) - slope
+        theta = theta - (2 * h[n] * (theta - m[n]) + slope) / (2 * h[n] + curvature)
+        state = surrogate.consolidate(state, theta, None, None, None)
+        weights = h[: n + 1] * surrogate.decay ** torch.arange(n, -1, -1)[:, None]
+        optima.append((weights * m[: n + 1]).sum(0) / weights.sum(0))
+        trajectory.append(theta)
+    return torch.stack(optima), torch.stack(trajectory)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_online_ewc_with_the_true_curvature_is_exact_on_separable_quadratics(decay, monkeypatch):
+    """With decay the loss of a task k tasks ago counts γᵏ; c = γ is for the last one's (γF in Schwarz et al.)."""
+    optima, trajectory = optima_and_trajectory(EWC(c=decay, online=True, decay=decay), monkeypatch)
+    torch.testing.assert_close(trajectory, optima)
+
+
+def test_a_quadratic_per_task_is_exact_for_two_tasks_and_drifts_from_the_third(monkeypatch):
+    """Huszár 2018: the second solution is a compromise already, and its own quadratic counts the first task twice."""
+    optima, trajectory = optima_and_trajectory(EWC(c=1.0), monkeypatch)
+    torch.testing.assert_close(trajectory[:2], optima[:2])
+    for n in range(2, len(optima)):
+        assert (trajectory[n] - optima[n]).abs().median() > 1e-2
+
+
+@pytest.mark.parametrize("variant", importance.FISHERS)
+def test_ewc_takes_the_fisher_information_that_it_names(variant, network, stream):
+    theta = network.init(generator(0, "theta"))
+    surrogate = EWC(fisher=variant)
+    state = surrogate.consolidate(surrogate.init(theta, stream[0]), theta, network, stream[0], generator(1))
+    every = {v: importance.fisher(network, theta, stream[0], v, generator(1)) for v in importance.FISHERS}
+    assert [v for v in every if torch.equal(state.importance, every[v])] == [variant]
+
+
+# MAS
+
+
+def test_mas_adds_up_sensitivities_and_is_anchored_at_the_last_solution(network, stream):
+    thetas = [network.init(generator(seed, "theta")) for seed in range(3)]
+    state = MAS().init(thetas[0], stream[0])
+    for theta, task in zip(thetas, stream, strict=True):
+        state = MAS().consolidate(state, theta, network, task, None)
+    each = [importance.mas_sensitivity(network, theta, task) for theta, task in zip(thetas, stream, strict=True)]
+    torch.testing.assert_close(state.importance, sum(each))
+    assert torch.equal(state.anchor, thetas[-1])
+
+
+# IMM
+
+
+def test_mean_imm_is_the_mean_of_the_solutions(solutions, monkeypatch):
+    thetas, fishers = solutions
+    state = after(IMM(), thetas, fishers, monkeypatch)
+    torch.testing.assert_close(IMM().evaluate_at(state, thetas[-1]), thetas.mean(0))
+
+
+def test_mode_imm_weighs_the_solutions_by_fisher_information(solutions, monkeypatch):
+    thetas, fishers = solutions
+    surrogate = IMM(mode=True)
+    merged = surrogate.evaluate_at(after(surrogate, thetas, fishers, monkeypatch), thetas[-1])
+    torch.testing.assert_close(merged[5:], ((fishers * thetas).sum(0) / fishers.sum(0))[5:], rtol=0, atol=1e-6)
+    torch.testing.assert_close(merged[:5], thetas[:, :5].mean(0))  # nobody's weights
+
+
+def test_mode_imm_merges_quadratic_tasks_to_the_minimum_of_their_sum_and_the_mean_does_not(monkeypatch):
+    h = torch.rand(4, 50, generator=generator(0, "h"), dtype=torch.float64) + 0.1
+    m = torch.randn(4, 50, generator=generator(0, "m"), dtype=torch.float64)
+
+    def slope(surrogate):
+        merged = after(surrogate, m, h, monkeypatch).merged
+        return torch.func.grad(lambda theta: (h * (theta - m) ** 2).sum())(merged).abs()
+
+    assert slope(IMM(mode=True)).max() < 1e-6
+    assert slope(IMM()).median() > 0.1
+
+
+def test_imm_tests_the_merge_and_trains_on_from_the_last_solution(network, stream):
+    caught = []
+    surrogate = IMM(c=0.0, drop=False)
+    spy = SimpleNamespace(**{f: getattr(surrogate, f) for f in ("init", "train_at", "gradient", "observe")})
+    spy.consolidate = lambda state, theta, *rest: (
+        caught.append(theta.clone()) or surrogate.consolidate(state, theta, *rest)
+    )
+    spy.evaluate_at = surrogate.evaluate_at
+    tested = [seen for seen, _, _ in train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None)]
+    assert caught[-1].equal(plain_theta(network, stream))
+    for n, seen in enumerate(tested):
+        mean = torch.stack(caught[: n + 1]).mean(0)
+        assert seen == pytest.approx([accuracy(network, mean, *task.test()) for task in stream[: n + 1]])
+    assert tested[-1] != [accuracy(network, caught[-1], *task.test()) for task in stream]
+
+
+def plain_theta(network, stream):
+    """θ after plain training."""
+    caught = []
+    spy = SimpleNamespace(**{f: getattr(NoSurrogate(), f) for f in ("init", "train_at", "gradient", "observe")})
+    spy.consolidate = lambda state, *_: state
+    spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or theta
+    list(train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None))
+    return caught[-1]
+
+
+@pytest.fixture
+def second_task(network):
+    """θ in the second task of drop-transfer, and its State."""
+    theta, anchor = torch.randn(2, network.size, generator=generator(0, "second task"), dtype=torch.float64)
+    return theta, IMM().init(theta, TASK)._replace(anchor=anchor, importance=torch.ones_like(theta))
+
+
+def test_drop_transfer_falls_back_node_by_node(network, second_task):
+    theta, state = second_task
+    at, _ = IMM().train_at(state, theta, network, generator(1))
+    layers = zip(network.layers(at), network.layers(theta), network.layers(state.anchor), (0.8, 0.5), strict=True)
+    for (weight, bias), (own, own_bias), (last, _), keep in layers:
+        off = (weight == last).all(0)
+        assert 0 < off.sum() < len(off)
+        torch.testing.assert_close(weight[:, ~off], (last + (own - last) / keep)[:, ~off])
+        torch.testing.assert_close(bias, own_bias)
+
+
+def test_drop_transfer_is_unbiased(network, second_task):
+    theta, state = second_task
+    draws, random = 4000, generator(2)
+    mean = sum(IMM().train_at(state, theta, network, random)[0] for _ in range(draws)) / draws
+    # a hidden node's factor is 0 or 2: its standard deviation is 1, an input's is a half
+    standard_error = (theta - state.anchor).abs() / draws**0.5
+    assert ((mean - theta).abs() <= 5 * standard_error + 1e-9).all()
+
+
+def test_drop_transfers_scale_is_its_derivative(network, stream, second_task):
+    theta, state = second_task
+    images, y = stream[0].train()
+    x = pixels(images).double()
+    leaf = theta.clone().requires_grad_()
+    at, scale = IMM().train_at(state, leaf, network, generator(1))
+    (expected,) = torch.autograd.grad(torch.nn.functional.cross_entropy(network.logits(at, x), y), leaf)
+    _, g = loss_and_gradient(network, at, x, y)
+    torch.testing.assert_close(scale * g, expected)
+
+
+def test_in_the_first_task_drop_transfer_is_dropout(network):
+    theta = network.init(generator(0, "theta")) + 0.1
+    x = torch.rand(1, 9, generator=generator(0, "x"))  # one image: drop-transfer's nodes are off for a whole batch
+    state, dropout = IMM().init(theta, TASK), MLP(network.sizes, dropout=(0.2, 0.5))
+    for draw in range(20):
+        at, _ = IMM().train_at(state, theta, network, generator(draw))
+        torch.testing.assert_close(network.logits(at, x), dropout.logits(theta, x, generator(draw)))
+
+
+def test_without_drop_transfer_the_loss_is_taken_at_theta(network, second_task):
+    theta, state = second_task
+    assert IMM(drop=False).train_at(state, theta, network, generator(1)) == (theta, 1.0)
+
+
+@pytest.mark.parametrize("mode", [False, True])
+def test_l2_transfer_pulls_to_the_last_solution_from_the_second_task_on(mode, solutions, monkeypatch):
+    thetas, fishers = solutions
+    surrogate = IMM(c=2.0, mode=mode)
+    theta = torch.randn(50, generator=generator(0, "here"), dtype=torch.float64)
+    first = surrogate.init(theta, TASK)
+    assert not surrogate.gradient(first, theta).any()
+    assert surrogate.penalty(first, theta) == 0
+    later = after(surrogate, thetas, fishers, monkeypatch)
+    expected = torch.func.grad(lambda at: 2.0 * ((at - thetas[-1]) ** 2).sum())(theta)
+    torch.testing.assert_close(surrogate.gradient(later, theta), expected)
+
+
+# VCL
+
+
+@pytest.fixture
+def beliefs():
+    """q and p, means and log-variances of 20 Gaussians each, (2, 40)."""
+    return torch.randn(2, 40, generator=generator(0, "beliefs"), dtype=torch.float64)
+
+
+def test_kl_divergence_is_that_of_torch(beliefs):
+    q, p = (Normal(mean, (log_variance / 2).exp()) for mean, log_variance in (b.chunk(2) for b in beliefs))
+    torch.testing.assert_close(formulas.gaussian_kl(*beliefs), kl_divergence(q, p))
+
+
+def test_kl_divergences_gradient_is_that_of_autograd(beliefs):
+    expected = torch.func.grad(lambda q: formulas.gaussian_kl(q, beliefs[1]).sum())(beliefs[0])
+    torch.testing.assert_close(formulas.gaussian_kl_gradient(*beliefs), expected)
+
+
+def test_vcl_is_exact_bayesian_inference_on_separable_quadratics():
+    """A mean loss h(θ − m)² over N images is the Gaussian likelihood of precision 2Nh about m; the prior is N(0, 1)."""
+    images, surrogate = TASK.epoch_size, VCL()
+    h = torch.rand(4, 20, generator=generator(0, "h"), dtype=torch.float64) + 0.1
+    m = torch.randn(4, 20, generator=generator(0, "m"), dtype=torch.float64)
+    state = surrogate.init(torch.randn(40, generator=generator(0, "θ"), dtype=torch.float64), TASK)
+    for n in range(4):
+        precision = 1 + 2 * images * h[: n + 1].sum(0)
+        posterior = torch.cat([2 * images * (h * m)[: n + 1].sum(0) / precision, -precision.log()])
+
+        def mean_loss(q, n=n):
+            mean, log_variance = q.chunk(2)
+            return (h[n] * ((mean - m[n]) ** 2 + log_variance.exp())).sum()
+
+        loss_gradient = torch.func.grad(mean_loss)(posterior)
+        assert loss_gradient.abs().min() > 1e-6
+        torch.testing.assert_close(surrogate.gradient(state, posterior), -loss_gradient)
+        state = surrogate.consolidate(state, posterior, None, None, None)
+
+
+SIZES = (4, 5, 3)
+DRAWS = 40_000
+
+
+@pytest.fixture
+def belief():
+    """Means and log-variances of a small network's weights, each another."""
+    theta = torch.randn(MeanFieldMLP(SIZES).size, generator=generator(0, "belief"))
+    means, log_variances = theta.chunk(2)
+    return torch.cat([means, log_variances - 1])
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 4, generator=generator(0, "image"))
+
+
+def logits_of_drawn_weights(belief, image):
+    """The logits of an MLP whose weights are drawn, DRAWS times, (DRAWS, 3)."""
+    means, log_variances = belief.chunk(2)
+    noise = torch.randn(DRAWS, len(means), generator=generator(1))
+    weights = means + noise * (log_variances / 2).exp()
+    return torch.func.vmap(lambda theta: MLP(SIZES).logits(theta, image)[0])(weights)
+
+
+def test_noise_on_units_has_the_distribution_of_noise_on_weights(belief, image):
+    logits = MeanFieldMLP(SIZES).logits(belief, image.expand(DRAWS, 4), generator(2))
+    expected = logits_of_drawn_weights(belief, image)
+    spread = expected.std(0)
+    assert ((logits.mean(0) - expected.mean(0)).abs() < 0.03 * spread).all()  # four standard errors
+    scale = spread[:, None] * spread
+    torch.testing.assert_close(logits.T.cov() / scale, expected.T.cov() / scale, rtol=0, atol=0.05)
+    # skewness, which an extra or a missing ReLU changes
+    thirds = [(((z - z.mean(0)) / spread) ** 3).mean(0) for z in (logits, expected)]
+    torch.testing.assert_close(*thirds, rtol=0, atol=0.3)
+
+
+def test_one_layers_mean_and_variance_are_known(image):
+    network = MeanFieldMLP((4, 3))
+    theta = torch.randn(network.size, generator=generator(0, "belief"))
+    (weight, bias), (log_weight, log_bias) = (MLP((4, 3)).layers(half)[0] for half in theta.chunk(2))
+    logits = network.logits(theta, image.expand(DRAWS, 4), generator(2))
+    variance = (image**2 * log_weight.exp()).sum(1) + log_bias.exp()
+    assert ((logits.mean(0) - weight @ image[0] - bias).abs() < 4 * (variance / DRAWS).sqrt()).all()
+    torch.testing.assert_close(logits.var(0), variance, rtol=0.03, atol=0)
+
+
+def test_without_variance_or_without_noise_the_mean_field_is_its_means(belief, image):
+    means, _ = belief.chunk(2)
+    expected, network = MLP(SIZES).logits(means, image), MeanFieldMLP(SIZES)
+    certain = torch.cat([means, torch.full_like(means, -60)])
+    torch.testing.assert_close(network.logits(certain, image, generator(1)), expected)
+    torch.testing.assert_close(network.predict(certain, image), expected.softmax(1))
+    torch.testing.assert_close(network.logits(belief, image), expected)
+    assert not torch.allclose(network.logits(belief, image, generator(1)), expected, atol=0.1)
+
+
+def test_predictions_average_the_softmax_over_drawn_weights(belief, image):
+    expected = logits_of_drawn_weights(belief, image).softmax(1).mean(0)
+    network = MeanFieldMLP(SIZES, samples=10)
+    predicted = network.predict(belief, image.expand(DRAWS // 10, 4)).mean(0)
+    assert (predicted - expected).abs().max() < 0.008  # four standard errors
+    assert (network.logits(belief, image).softmax(1) - expected).abs().max() > 0.03  # at the means
+
+
+def test_ten_draws_have_a_tenth_of_the_variance_of_one(belief, image):
+    one, ten = (MeanFieldMLP(SIZES, samples).predict(belief, image.expand(DRAWS, 4)).var(0) for samples in (1, 10))
+    torch.testing.assert_close(one / ten, torch.full((3,), 10.0), rtol=0.15, atol=0)
+
+
+def test_the_same_images_get_the_same_prediction(belief, image):
+    network = MeanFieldMLP(SIZES)
+    first = network.predict(belief, image)
+    torch.rand(7)  # whatever happens to the global generator
+    assert torch.equal(network.predict(belief, image), first)
+
+
+def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task(network, stream):
+    start = initial_theta(MeanFieldMLP(network.sizes), stream[0], PROTOCOL, 0, "cpu", lambda *_: None)
+    means, log_variances = start.chunk(2)
+    assert torch.equal(means, plain_theta(network, stream[:1]))
+    assert (log_variances == -6).all()
+
+
+def test_dropout_that_the_mean_field_would_not_carry_out_is_refused():
+    with pytest.raises(BadInput, match="dropout"):
+        experiment("pmnist-demo", "vcl", {"dropout": "0.2,0.5"})
