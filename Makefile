@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PAGES := results/executed/permuted_mnist.ipynb results/executed/all_methods.ipynb
+PAGES := $(patsubst notebooks/%,results/executed/%,$(wildcard notebooks/*.ipynb))
 HTML := _build/html/index.html
 
 .PHONY: book test lint lock readme clean

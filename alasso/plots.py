@@ -64,6 +64,23 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     return ax
 
 
+def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
+    """Average accuracy at the end, one row a group of runs: a dot for each seed, a bar for their mean.
+
+    The first group is what the others are compared with: a line marks its mean.
+    """
+    finals = {name: [metrics.average_accuracy(run.matrix)[-1] for run in runs] for name, runs in groups.items()}
+    for row, (name, values) in enumerate(finals.items()):
+        colour = LINES[groups[name][0].method][0]
+        ax.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.6)
+        ax.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
+    ax.axvline(np.mean(next(iter(finals.values()))), color="0.6", linewidth=1, linestyle=DASHED, zorder=0)
+    ax.set(yticks=range(len(finals)), yticklabels=list(finals), xlabel="average test accuracy at the end")
+    ax.invert_yaxis()
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return ax
+
+
 def _curves(ax: Axes, runs: list[Run], summary) -> None:
     """One curve of summary(matrix), (T,), a run, and their mean a method."""
     ends = []

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from alasso import datasets
 from alasso.datasets import Dataset
 from alasso.networks import MLP
 from alasso.tasks import generator, permuted_stream
@@ -24,3 +25,13 @@ def network() -> MLP:
 @pytest.fixture
 def stream(dataset):
     return permuted_stream(dataset, tasks=3, seed=0, permute_first=True)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Whatever is downloaded comes from nowhere, unless a test says where from."""
+
+    def unreachable(url, *_):
+        raise OSError(f"no route to {url}")
+
+    monkeypatch.setattr(datasets, "download_url", unreachable)
