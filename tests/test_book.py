@@ -66,7 +66,6 @@ def site(tmp_path_factory) -> Path:
                 copy / "notebooks" / f"{name}.ipynb",
                 copy / "results" / "executed" / f"{name}.ipynb",
                 parameters | {"results": str(copy / "results")},
-                kernel_name="python3",
                 progress_bar=False,
                 cwd=copy,
             )
