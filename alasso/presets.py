@@ -44,7 +44,7 @@ METHODS = {
     "alasso-published": Method("ALASSO, published", ALASSO.published()),
     "alasso-paper": Method("ALASSO, paper", ALASSO(), {"permute_first": True}),
     # the ablations of Figures 5 and 7: one thing less than *published*
-    "alasso-si-importance": Method("ALASSO without perfect Ω̂", replace(ALASSO.published(), perfect=False)),
+    "alasso-si-importance": Method("ALASSO without perfect Ω", replace(ALASSO.published(), perfect=False)),
     "alasso-symmetric": Method("ALASSO without asymmetry", replace(ALASSO.published(), a=1.0, epsilon=0.0)),
     "alasso-coupled": Method("ALASSO without decoupling", replace(ALASSO.published(), a_prime=1.8, epsilon_prime=1e-6)),
     "ewc": Method("EWC", EWC()),

@@ -84,4 +84,6 @@ def choose(name: str, known: Iterable[str]) -> str:
 
 def text(value: object) -> str:
     """A setting as it is typed on a command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
