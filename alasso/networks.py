@@ -20,7 +20,7 @@ OUTPUTS = slice(None)  # all outputs; a task with classes of its own names a par
 
 
 class _Flat:
-    """What all networks share: the layout of θ, from `shapes`, the weight of each layer as (outputs, inputs, …)."""
+    """What point networks share: the layout of θ, from `shapes`, the weight of each layer as (outputs, inputs, …)."""
 
     shapes: tuple[tuple[int, ...], ...]
 
@@ -175,7 +175,7 @@ def table_d(classes: int, side: int = 224) -> CNN:
 
 
 @dataclass(frozen=True)
-class MeanFieldMLP(_Flat):
+class MeanFieldMLP:
     """An MLP whose every parameter is an independent Gaussian; θ holds all means, then all log-variances, (2P,).
 
     Noise is drawn for each image and unit, not for each weight, which has the same distribution and less variance:
