@@ -48,7 +48,7 @@ def run(
     if path.exists():
         return load(experiment, seed, folder)
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
-    started, protocol = _now(), experiment.protocol
+    started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
     if protocol.classes_per_task:
         stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
     else:
@@ -85,7 +85,7 @@ def run(
             device=device,
             precision=precision,
             threads=torch.get_num_threads(),
-            **results.provenance(),
+            **provenance,
             started=started,
             finished=_now(),
             loop=loop,
