@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import platform
 import warnings
 from collections.abc import Iterator
@@ -61,7 +62,10 @@ def _verified(path: Path, identity: str) -> dict:
     digest, payload = content[:DIGEST], memoryview(content)[DIGEST:]
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise ValueError("it is torn (its checksum does not match)")
-    loaded = torch.load(io.BytesIO(payload), weights_only=True)
+    try:
+        loaded = torch.load(io.BytesIO(payload), weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("it holds more than tensors and numbers") from None
     if loaded["identity"] != identity:
         raise ValueError(f"it is of another run, {loaded['identity']}")
     return loaded
