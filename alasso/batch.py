@@ -35,8 +35,8 @@ def run(
     if todo:
         costs = plan.Costs(results.project() / "results", folder)
         estimates = {job: costs.of(job) for job in todo}
-        with reproduce.Cluster(dask) if dask else reproduce.Processes(workers or reproduce.cores()) as engine:
-            print(_forecast(estimates, engine.slots(), "--dask" if dask else "--workers"))
+        with reproduce.Processes(workers or reproduce.cores()) if dask is None else reproduce.Cluster(dask) as engine:
+            print(_forecast(estimates, engine.slots()))
             if dry_run:
                 _print_each(estimates)
             else:
@@ -159,7 +159,7 @@ class Progress:
             yield
 
 
-def _forecast(estimates: dict[Job, Estimate | None], slots: int, option: str) -> str:
+def _forecast(estimates: dict[Job, Estimate | None], slots: int) -> str:
     """How long all of it takes, and what that rests on."""
     known = [estimate for estimate in estimates.values() if estimate]
     if not known:
@@ -167,7 +167,7 @@ def _forecast(estimates: dict[Job, Estimate | None], slots: int, option: str) ->
     seconds = [estimate.core_seconds for estimate in known]
     line = f"{plan.duration(sum(seconds))} on one core"
     if slots:
-        line += f", about {plan.duration(plan.wall_seconds(seconds, slots))} on {slots} ({option})"
+        line += f", about {plan.duration(plan.wall_seconds(seconds, slots))} on {slots}"
     if len(known) < len(estimates):
         line += f", and {len(estimates) - len(known)} more, like which none has been measured"
     bases = dict.fromkeys(estimate.basis.split(":")[0] for estimate in known)

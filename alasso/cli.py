@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return chosen.function(chosen)
     except BadInput as error:
-        print(f"alasso: {error}", file=sys.stderr)
+        print("alasso:", *str(error).splitlines(), file=sys.stderr)
         return 2
 
 
@@ -78,14 +78,14 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    if chosen.dask and chosen.workers:
+    if chosen.dask is not None and chosen.workers is not None:
         raise BadInput(f"--workers {chosen.workers} with --dask: the scheduler knows how many workers there are")
     return batch.run(
         chosen.targets,
         chosen.scale,
         _count("--seeds", chosen.seeds),
         chosen.results or results.project() / "results",
-        _count("--workers", chosen.workers) if chosen.workers else None,
+        None if chosen.workers is None else _count("--workers", chosen.workers),
         chosen.dask,
         chosen.dry_run,
     )
@@ -109,8 +109,8 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 
 def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"--seed {text}: must be a whole number ≥ 0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadInput(f"--seed {text}: must be a whole number ≥ 0, of at most 18 digits")
     return int(text)
 
 

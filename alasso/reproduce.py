@@ -165,11 +165,13 @@ class Cluster:
             from distributed import Client
         except ImportError:
             raise BadInput("--dask needs the package distributed: pip install 'alasso[dask]'") from None
+        if "://" not in address:
+            raise BadInput(f"--dask {address}: must be an address such as tcp://host:8786")
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs what is raised here
         try:
             self._client = Client(address, timeout=10)
         except (OSError, ValueError, TypeError) as error:
-            raise BadInput(f"--dask {address}: no scheduler answers there ({error}); give tcp://HOST:PORT") from None
+            raise BadInput(f"--dask {address}: no scheduler answers there ({error})") from None
         self._executor = self._client.get_executor(pure=False)
 
     def __enter__(self) -> "Cluster":
