@@ -199,16 +199,17 @@ class Cluster:
 
 
 def _train(experiment: Experiment, seed: int, folder: Path | None, commit: str | None) -> Run:
-    """One run in a process of its own. Without a folder it leaves nothing behind when it ends.
+    """One run in a process of its own.
 
-    Raises BadInput if the code here is not that of the commit.
+    Without a folder it is on another machine: it leaves nothing behind when it ends, and raises BadInput if the code
+    there is not that of the commit.
     """
-    here = results.provenance()["commit"]
-    if here != commit:
-        raise BadInput(f"this worker has commit {here} of alasso, not {commit}; give it the same")
     torch.set_num_threads(1)
     if folder is not None:
         return train.run(experiment, seed, folder, progress=False)
+    here = results.provenance()["commit"]
+    if here != commit:
+        raise BadInput(f"this worker has commit {here} of alasso, not {commit}; give it the same")
     # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
     # on another. Where it is not, the run begins again.
     folder = Path("~/.cache/alasso/runs").expanduser() / str(commit)

@@ -133,7 +133,9 @@ def killer(started: Path, pids) -> threading.Thread:
     """Kills the first of the processes, a moment after a run has begun to train."""
 
     def kill():
-        while not started.exists():
+        for _ in range(6000):
+            if started.exists():
+                break
             time.sleep(0.02)
         time.sleep(0.3)
         os.kill(pids()[0], signal.SIGKILL)
