@@ -64,7 +64,7 @@ def _page(name: str, scale: str, seeds: int, folder: Path, failed: dict[Job, Exc
     usual = folder.resolve() == (results.project() / "results").resolve()
     shown = "results" if usual else str(folder.resolve())
     parameters = {"target": name, "scale": scale, "seeds": seeds, "results": shown}
-    title = f"{name.replace('-', ' ').capitalize()}, {scale}: {target.about}"
+    title = f"{' '.join(word.upper() if len(word) == 1 else word for word in name.capitalize().split('-'))}, {scale}"
     try:
         if pages.execute(notebook, page, parameters, [job.path(folder) for job in jobs], title):
             print(f"{name}: {page}")
