@@ -138,7 +138,8 @@ def killer(started: Path, pids) -> threading.Thread:
                 break
             time.sleep(0.02)
         time.sleep(0.3)
-        os.kill(pids()[0], signal.SIGKILL)
+        thread.killed = pids()[0]
+        os.kill(thread.killed, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -160,6 +161,7 @@ def test_a_killed_process_loses_no_run(tmp_path):
         thread = killer(folder / "pmnist-tiny", lambda: [child.pid for child in multiprocessing.active_children()])
         outcomes = list(reproduce.compute(todo, folder, engine))
         thread.join()
+        assert not psutil.pid_exists(thread.killed)
     check_all(todo, outcomes, folder, tmp_path)
 
 
@@ -215,6 +217,7 @@ def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
         thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
         outcomes = list(reproduce.compute(todo, folder, engine))
         thread.join()
+        assert not psutil.pid_exists(thread.killed)
     check_all(todo, outcomes, folder, tmp_path)
     assert list(scratch.rglob("*.json")) == [], "records are where they were asked for, and nowhere else"
 
