@@ -117,13 +117,12 @@ class Processes:
 
     def __exit__(self, kind, *_) -> None:
         # A run that is interrupted saves what it has, and is given a moment for that.
-        unfinished = wait(self._busy, timeout=0 if kind is None else 10).not_done
-        for pool in [*self._idle, *self._busy.values()]:
-            pool.shutdown(wait=False, cancel_futures=True)
-        if unfinished:
+        if wait(self._busy, timeout=0 if kind is None else 10).not_done:
             for child in multiprocessing.active_children():
                 if child not in self._others:
                     child.terminate()
+        for pool in [*self._idle, *self._busy.values()]:
+            pool.shutdown(cancel_futures=True)
 
     def prepare(self, todo: Sequence[Job]) -> None:
         """Load the data once: one clear error and one download, rather than one for each process."""
