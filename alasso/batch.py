@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from alasso import pages, plan, reproduce, results, train
+from alasso import pages, plan, reproduce, results
 from alasso.errors import BadInput
 from alasso.plan import Estimate, Job
 from alasso.presets import TARGETS
+from alasso.run import load
 
 NOTEBOOK = "notebooks/target.ipynb"
 
@@ -28,7 +29,7 @@ def run(
     todo = plan.missing(wanted, folder)
     for job in wanted:
         if job not in todo:
-            train.load(job.experiment, job.seed, folder)
+            load(job.experiment, job.seed, folder)
     of = f"{', '.join(targets)} at scale {scale}, {seeds} seed{'s' * (seeds > 1)}"
     print(f"{of}: {len(wanted)} runs, {len(wanted) - len(todo)} of them there, {len(todo)} to do")
     failed = {}

@@ -70,7 +70,8 @@ class Costs:
     """Estimates from records: time is proportional to epochs and to the work of one (`_work`), within one network.
 
     Times are core-seconds, those of a record times its threads: one run has one thread, and as many run as there are
-    cores. Of the records nearest in work the latest counts, one of the same method before any other.
+    cores. Of the records nearest in work, one of the fast loop counts before any other, then one of the same method,
+    then the latest.
     """
 
     def __init__(self, *folders: Path):
@@ -94,7 +95,8 @@ class Costs:
 
         def distance(known: tuple[str, Run, Protocol]) -> tuple:
             name, run, _ = known
-            return max(ratios[name], 1 / ratios[name]), run.method == job.experiment.method, run.finished
+            fast, alike = run.loop != "reference", run.method == job.experiment.method
+            return max(ratios[name], 1 / ratios[name]), fast, alike, run.finished
 
         nearest = min(distance(known)[0] for known in similar)
         name, run, protocol = max(

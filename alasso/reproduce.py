@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from alasso import datasets, results, train
-from alasso.errors import BadInput
+from alasso import datasets, results, run
+from alasso.errors import BadInput, Interrupted
 from alasso.plan import Job, missing
 from alasso.presets import Experiment
 from alasso.results import Run
@@ -39,14 +39,15 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
             failures = [error for _, error in ended if error]
         if failures:
             raise failures[0]
-    return [train.load(experiment, seed, folder) for experiment, seed in wanted]
+    return [run.load(experiment, seed, folder) for experiment, seed in wanted]
 
 
 def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") -> Iterator[tuple[Job, Exception | None]]:
     """Train these runs, in this order, and keep their records; yields each run as it ends, with its error if it failed.
 
     The traceback of a failed run is beside the place of its record, in a file `….log`.
-    Raises BadInput, before anything is trained, for a folder that cannot be written or data that cannot be had here.
+    Raises BadInput, before anything is trained, for a folder that cannot be written or data that cannot be had here,
+    and KeyboardInterrupt if a signal has stopped a run.
     """
     results.check_writable(folder)
     engine.prepare(todo)
@@ -66,6 +67,8 @@ def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") ->
                     waiting.appendleft(job)
                     continue
                 error = RuntimeError(f"its process was killed {ATTEMPTS} times; is there memory enough?")
+            elif isinstance(error, Interrupted):
+                raise KeyboardInterrupt from error
             _write_log(job, folder, error)
             yield job, error
 
@@ -205,14 +208,14 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, commit: str |
     """
     torch.set_num_threads(1)
     if folder is not None:
-        return train.run(experiment, seed, folder, progress=False)
+        return run.run(experiment, seed, folder, progress=False)
     here = results.provenance()["commit"]
     if here != commit:
         raise BadInput(f"this worker has commit {here} of alasso, not {commit}; give it the same")
     # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
     # on another. Where it is not, the run begins again.
     folder = Path("~/.cache/alasso/runs").expanduser() / str(commit)
-    record = train.run(experiment, seed, folder, progress=False)
+    record = run.run(experiment, seed, folder, progress=False)
     experiment.path(folder, seed).unlink(missing_ok=True)
     return record
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import pytest
 
-from alasso import cli, collect, plots, results, train
+from alasso import cli, collect, plots, results
+from alasso import run as runner
 from alasso.presets import experiment
 
 HEAD = results.git("rev-parse", "HEAD")
@@ -18,7 +19,7 @@ HEAD = results.git("rev-parse", "HEAD")
 @pytest.fixture
 def folder(tmp_path):
     """One clean record of this very code."""
-    made = train.run(experiment("pmnist-tiny", "si", {"c": "0.5"}), 3, tmp_path, progress=False)
+    made = runner.run(experiment("pmnist-tiny", "si", {"c": "0.5"}), 3, tmp_path, progress=False)
     results.save(replace(made, dirty=False), only(tmp_path))
     return tmp_path
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from alasso import plan, results, train
+from alasso import plan, results
+from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.plan import Costs, Job
 from alasso.presets import PRESETS, SCALES, TARGETS, experiment
@@ -13,13 +14,14 @@ from alasso.presets import PRESETS, SCALES, TARGETS, experiment
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     """A whole record, to be changed."""
-    return train.run(experiment("pmnist-tiny", "si"), 0, tmp_path_factory.mktemp("results"), progress=False)
+    return runner.run(experiment("pmnist-tiny", "si"), 0, tmp_path_factory.mktemp("results"), progress=False)
 
 
 def keep(record, folder, preset, method, seconds, **changes):
     """Put a record of this experiment into the folder, as if it had taken so long."""
     chosen = experiment(preset, method, changes.pop("settings", {}))
     protocol = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(chosen.protocol).items()}
+    changes = {"loop": "reference"} | changes
     made = replace(record, preset=preset, method=method, protocol=protocol, seconds=seconds, **changes)
     results.save(made, chosen.path(folder, 0))
 
@@ -95,8 +97,11 @@ def test_the_nearest_record_counts(record, tmp_path):
     late = {"finished": "2999-01-01T00:00:00+00:00", "settings": {"tasks": "1", "epochs": "2"}}
     keep(record, tmp_path, "pmnist10", "si", [30.0], threads=1, **late)
     assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(15 * 600), "the latest"
-    keep(record, tmp_path, "pmnist100", "si", [1.0], threads=1, device="cuda", settings={"tasks": "1"})
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(15 * 600), "a GPU says nothing of a core"
+    quick = {"loop": "fast", "settings": {"tasks": "1", "epochs": "3"}}
+    keep(record, tmp_path, "pmnist10", "none", [12.0], threads=1, **quick)
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(4 * 600), "a batch runs by the fast loop"
+    keep(record, tmp_path, "pmnist100", "si", [1.0], threads=1, device="cuda", loop="fast", settings={"tasks": "1"})
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(4 * 600), "a GPU says nothing of a core"
 
 
 def test_work_is_scaled_to_larger_images_and_more_of_them(record, tmp_path):

@@ -15,7 +15,9 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from alasso import batch, cli, pages, reproduce, results, train
+from alasso import batch, cli, pages, reproduce, results
+from alasso import run as runner
+from alasso.errors import Interrupted
 from alasso.plan import Job
 from alasso.presets import SCALES, TARGETS, Target, experiment
 
@@ -52,7 +54,7 @@ def snapshot(folder) -> dict:
 
 
 def test_a_dry_run_says_what_is_missing_how_long_it_takes_and_does_nothing(targets, tmp_path, capsys):
-    train.run(experiment("pmnist-tiny", "si"), 0, tmp_path, progress=False)
+    runner.run(experiment("pmnist-tiny", "si"), 0, tmp_path, progress=False)
     (tmp_path / "pmnist-tiny" / "notes.txt").write_text("something else")
     before = snapshot(tmp_path)
     assert command(tmp_path, "figure-4", "figure-7", "--scale", "tiny", "--seeds", "2", "--dry-run") == 0
@@ -89,7 +91,7 @@ def test_a_failed_run_stops_no_other_and_is_listed_with_its_log(targets, drawn, 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(targets, drawn, tmp_path, capsys, monkeypatch):
     def interrupted(todo, *_):
-        train.run(*todo[0], tmp_path, progress=False)
+        runner.run(*todo[0], tmp_path, progress=False)
         yield todo[0], None
         raise KeyboardInterrupt
 
@@ -165,6 +167,17 @@ def test_a_killed_process_loses_no_run(tmp_path):
     check_all(todo, outcomes, folder, tmp_path)
 
 
+def stopped(chosen, seed, folder, commit):
+    raise Interrupted("saved; to go on: the command", signal.SIGTERM)
+
+
+def test_a_run_that_a_signal_has_stopped_stops_the_batch_and_has_not_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "_train", stopped)
+    with pytest.raises(KeyboardInterrupt), reproduce.Processes(1) as engine:
+        list(reproduce.compute(wanted("si"), tmp_path, engine))
+    assert list(tmp_path.rglob("*.log")) == []
+
+
 def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "_train", deadly)
     todo = wanted("none", "si")
@@ -181,7 +194,7 @@ def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path
 def deadly(chosen, seed, folder, commit):
     if seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return train.run(chosen, seed, folder, progress=False)
+    return runner.run(chosen, seed, folder, progress=False)
 
 
 def test_processes_leave_with_their_parent(tmp_path):

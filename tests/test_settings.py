@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alasso import cli, datasets, tasks, train
+from alasso import cli, datasets, tasks
 from alasso.presets import METHODS, PRESETS
 from alasso.protocol import Protocol
+from alasso.run import build_network
 
 NAMES = sorted({f.name for f in fields(Protocol)}.union(*(asdict(method.surrogate) for method in METHODS.values())))
 ODD = (
@@ -61,17 +62,17 @@ def prepared():
             name, images, small.train_labels[:10], images, small.test_labels[:10], classes, "0" * 64
         )
 
-    def run(experiment, seed, folder, device, *_, **__):
+    def run(experiment, seed, folder, *_, **__):
         assert not experiment.path(folder, seed).exists()
         protocol, dataset = experiment.protocol, few(experiment.protocol.dataset)
         if protocol.classes_per_task:
             tasks.split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
-        network = train.build_network(protocol, dataset, METHODS[experiment.method].mean_field)
+        network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
         assert 0 < network.size < 3 * 10**9
         raise NotTrained
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "run", run)
+        patch.setattr(cli, "run", run)
         yield
 
 
