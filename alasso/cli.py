@@ -1,4 +1,4 @@
-"""The command line: `alasso run` and `alasso list`."""
+"""The command line: `alasso run`, `reproduce`, `collect` and `list`."""
 
 import argparse
 import sys
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
-from alasso import fast, metrics, results
+from alasso import batch, collect, fast, metrics, results
 from alasso.errors import BadInput, Diverged, Interrupted
 from alasso.presets import METHODS, PRESETS, TARGETS, experiment
 from alasso.run import run
+
+SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the paper's"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return chosen.function(chosen)
     except (BadInput, Diverged, Interrupted) as error:
-        print(f"alasso: {error}", file=sys.stderr)
+        print("alasso:", *str(error).splitlines(), file=sys.stderr)
         return 128 + error.signal if isinstance(error, Interrupted) else 2 if isinstance(error, BadInput) else 1
 
 
@@ -41,6 +43,23 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=fast.PRECISIONS, help="of matrix products (default: what suits the hardware)"
     )
     one.set_defaults(function=_run)
+
+    again = commands.add_parser("reproduce", help="compute what a figure or table misses, and make its page")
+    again.add_argument("targets", nargs="+", metavar="target", help="all, or: " + ", ".join(TARGETS))
+    again.add_argument("--scale", default="demo", help="demo (default), short or paper: " + SCALE_HELP)
+    again.add_argument("--seeds", default="1", help="how many seeds, 0 first (default 1)")
+    again.add_argument("--workers", help="how many runs at a time on this machine (default: one a core)")
+    again.add_argument(
+        "--dask", metavar="ADDRESS", help="send the runs to this Dask scheduler, such as tcp://host:8786"
+    )
+    again.add_argument("--dry-run", action="store_true", help="say what there is to do, and how long it takes")
+    again.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    again.set_defaults(function=_reproduce)
+
+    collecting = commands.add_parser("collect", help="list the results: seed, settings, commit, duration")
+    collecting.add_argument("--check", action="store_true", help="say which are of other formulas or settings than now")
+    collecting.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    collecting.set_defaults(function=_collect)
 
     listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
     listing.set_defaults(function=_list)
@@ -65,6 +84,30 @@ def _run(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _reproduce(chosen: argparse.Namespace) -> int:
+    if chosen.dask is not None and chosen.workers is not None:
+        raise BadInput(f"--workers {chosen.workers} with --dask: the scheduler knows how many workers there are")
+    return batch.run(
+        chosen.targets,
+        chosen.scale,
+        _count("--seeds", chosen.seeds),
+        chosen.results or results.project() / "results",
+        None if chosen.workers is None else _count("--workers", chosen.workers),
+        chosen.dask,
+        chosen.dry_run,
+    )
+
+
+def _collect(chosen: argparse.Namespace) -> int:
+    return collect.run(chosen.results or results.project() / "results", chosen.check)
+
+
+def _count(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise BadInput(f"{option} {text}: must be a whole number ≥ 1")
+    return int(text)
+
+
 def _settings(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
@@ -73,8 +116,8 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 
 def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"--seed {text}: must be a whole number ≥ 0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadInput(f"--seed {text}: must be a whole number ≥ 0, of at most 18 digits")
     return int(text)
 
 

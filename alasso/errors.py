@@ -15,3 +15,6 @@ class Interrupted(RuntimeError):
     def __init__(self, message: str, signal: int):
         super().__init__(message)
         self.signal = signal
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.signal)  # an exception is copied from one process to another

@@ -119,12 +119,13 @@ def provenance() -> dict:
     versions = {"alasso": alasso.__version__, "torch": torch.__version__, "python": platform.python_version()}
     commit = changed = None
     if (ROOT / ".git").exists():
-        commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--", "alasso", "pyproject.toml")
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--", "alasso", "pyproject.toml")
     return {"commit": commit, "dirty": None if changed is None else bool(changed), "versions": versions}
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git prints in this checkout; None if it fails, or there is none."""
     try:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
