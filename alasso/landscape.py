@@ -192,6 +192,7 @@ def load(preset: str, seed: int, folder: Path) -> tuple[Sample, dict]:
 
 
 def main(preset: str, seed: int) -> None:
+    results.provenance()  # kept from now on: the files may change while this runs
     trained = first_task(preset, seed)
     print(save(trained, sample(trained, 1000, seed), preset, seed, results.project() / "results"))
 
