@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
@@ -20,7 +21,7 @@ TWO = ("#CC79A7", "#009E73")  # two parameters of one loss
 GROUND = "0.93"  # behind the observed side
 
 
-def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int) -> Axes:
+def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int, names: bool) -> Axes:
     """Accuracy on one task after every epoch, (seeds, epochs) a method; a line where a new task begins."""
     ends = []
     for method, runs in curves.items():
@@ -33,7 +34,8 @@ def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int) -> Axes:
     for start in range(per_task, len(trained), per_task):
         ax.axvline(start + 0.5, color="0.7", linewidth=1, linestyle=DOTTED, zorder=0)
     ax.set(xlabel="epochs trained", xlim=(0.5, len(trained) + 0.5), ylim=(0, 1))
-    label_ends(ax, trained[-1], ends)
+    if names:
+        label_ends(ax, trained[-1], ends)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
@@ -42,15 +44,20 @@ def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int) -> Axes:
 def valleys(
     ax: Axes, losses: Sequence[Callable], paths: dict[str, tuple[np.ndarray, str]], x: np.ndarray, y: np.ndarray
 ) -> Axes:
-    """Contours of losses of two parameters, and paths (steps, 2) over them, each with its colour; the end is marked."""
+    """Contours of losses of two parameters, and paths (steps, 2) over them, each with its colour.
+
+    A circle is where a path starts, a disc where it ends."""
     grid = np.meshgrid(x, y)
-    for loss, colour, dash in zip(losses, ("0.55", "0.2"), ("dashed", "solid"), strict=False):
+    for loss, colour, dash in zip(losses, ("0.55", "0.55"), ("dashed", "solid"), strict=False):
         values = loss(*grid)
-        ax.contour(*grid, values, levels=values.max() * np.linspace(0.12, 1, 7) ** 2, colors=colour, linestyles=dash)
+        levels = values.max() * np.linspace(0.12, 1, 7) ** 2
+        ax.contour(*grid, values, levels=levels, colors=colour, linestyles=dash, linewidths=1, zorder=0)
     for name, (path, colour) in paths.items():
         ax.plot(*path.T, color=colour, linewidth=2.2)
+        ax.plot(*path[0], "o", color=colour, markersize=7, markerfacecolor="white")
         ax.plot(*path[-1], "o", color=colour, markersize=7)
-        ax.annotate(name, path[-1], xytext=(9, 3), textcoords="offset points", color=colour)
+        label = ax.annotate(name, path[-1], xytext=(9, 3), textcoords="offset points", color=colour)
+        label.set_path_effects([withStroke(linewidth=4, foreground="white")])
     ax.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     return ax
 
@@ -139,11 +146,12 @@ def two_piece_surrogate(
     for place, name in ((previous, r"$\hat\theta_k^{n-1}$"), (anchor, r"$\hat\theta_k^{n}$")):
         height = importance * (place - anchor) ** 2
         ax.plot(place, height, "o", color="black", markersize=6)
-        ax.annotate(name, (place, height), (0, -9), textcoords="offset points", ha="center", va="top")
+        out = 14 * float(side) * (place != anchor)  # below the curve, where it rises away
+        ax.annotate(name, (place, height), (out, -9), textcoords="offset points", ha="center", va="top")
     top = importance * reach**2 * (1 + a) / 2
     for name, way in (("observed side", side), ("unobserved side", -side)):
-        ax.text(anchor + float(way) * reach / 2, 0.98 * top, name, ha="center", va="top", color="0.3", fontsize=11)
-    ax.set(xlabel=r"$\theta_k$", ylabel="loss", xticks=[], yticks=[], ylim=(-0.22 * top, top))
+        ax.text(anchor + float(way) * reach / 2, 1.02 * top, name, ha="center", color="0.3", fontsize=11)
+    ax.set(xlabel=r"$\theta_k$", ylabel="loss", xticks=[], yticks=[], ylim=(-0.26 * top, top))
     ax.set_xlim(float(theta[0]), float(theta[-1]))
     return ax
 
@@ -172,12 +180,12 @@ def asymmetries(ax: Axes, measured: dict[str, tuple[np.ndarray, str]]) -> Axes:
     return ax
 
 
-def rises_along(ax: Axes, steps: np.ndarray, curves: dict[str, tuple[np.ndarray, str, object]]) -> Axes:
-    """Rise of the loss along a line and what surrogates say of it, logarithmic; (values, colour, dash) under a name."""
-    for name, (values, colour, dash) in curves.items():
+def along_line(ax: Axes, steps: np.ndarray, curves: Sequence[tuple[str, np.ndarray, str, object]]) -> Axes:
+    """Rise of the loss along a line and what surrogates say of it; each curve is (name, values, colour, dash)."""
+    for name, values, colour, dash in curves:
         ax.plot(steps, values, color=colour, linestyle=dash, linewidth=2.2)
         ax.annotate(name, (steps[-1], values[-1]), (8, 0), textcoords="offset points", color=colour, va="center")
-    ax.set_yscale("log")
+    ax.set(ylabel="rise of the loss", xlim=(steps[0], steps[-1]))
     return ax
 
 
