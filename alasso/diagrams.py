@@ -130,7 +130,7 @@ def two_piece_surrogate(
 
     With a loss, that loss too and the symmetric surrogate (2): Figure 1.
     """
-    reach = 1.25 * abs(previous - anchor)
+    reach = 1.5 * abs(previous - anchor)
     theta = torch.linspace(anchor - reach, anchor + reach, 401, dtype=torch.float64)
     here, curvature = torch.tensor(anchor), torch.tensor(importance)
     side = torch.tensor(previous - anchor).sign()

@@ -26,6 +26,7 @@ from alasso.tasks import PermutedTask, generator, permuted_stream
 from alasso.train import adam, build_network, initial_theta, train_task
 
 BATCH = 5000
+COLUMNS = ("displacement", "path_integral", "slope", "observed", "unobserved")  # of a sample, besides its layer
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
         "parameters": first.network.size,
         "loss": losses(first, [first.previous, first.theta, 2 * first.theta - first.previous]),
         "path_integral_sum": first.path_integral.double().sum().item(),
-        **{name: [float(f"{value:.6g}") for value in column] for name, column in asdict(measured).items()},
+        "layer": measured.layer.tolist(),
+        **{name: [float(f"{value:.6g}") for value in asdict(measured)[name]] for name in COLUMNS},
     }
     file = path(preset, seed, folder)
     results.check_writable(file.parent)
