@@ -186,9 +186,9 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
     return file
 
 
-def load(preset: str, seed: int, folder: Path) -> tuple[Sample, dict]:
+def load(file: Path) -> tuple[Sample, dict]:
     """A measurement and the rest of its record."""
-    record = json.loads(path(preset, seed, folder).read_text())
+    record = json.loads(file.read_text())
     columns = {field.name: np.array(record.pop(field.name)) for field in fields(Sample)}
     return Sample(**columns), record
 

@@ -105,20 +105,19 @@ def test_losses_fall_along_the_training(first):
 def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
     measured = landscape.sample(first, per_layer=5, seed=0)
     file = landscape.save(first, measured, "pmnist-tiny", 0, tmp_path)
-    again, about = landscape.load("pmnist-tiny", 0, tmp_path)
+    again, about = landscape.load(file)
     for name, column in asdict(measured).items():
         np.testing.assert_allclose(asdict(again)[name], column, rtol=1e-5)
     assert about["command"] == "python -m alasso.landscape pmnist-tiny 0"
     assert all(a > b for a, b in pairwise(about["loss"][:2]))
-    assert file.parent.parent.name == "landscape"
+    assert file == landscape.path("pmnist-tiny", 0, tmp_path)
 
 
 def test_committed_measurements_are_whole_and_made_by_committed_code():
-    files = sorted((results.project() / "results" / "landscape").glob("*/*.json"))
-    assert files
-    for file in files:
-        measured, about = landscape.load(file.parent.name, int(file.stem.removeprefix("s")), file.parents[2])
+    for file in sorted((results.project() / "results" / "landscape").glob("*/*.json")):
+        measured, about = landscape.load(file)
         assert about["dirty"] is False, file
+        assert file == landscape.path(about["preset"], about["seed"], results.project() / "results")
         assert len({len(column) for column in asdict(measured).values()}) == 1, file
         # the slope is a little of both rises: what is odd in them at first order
         odd = (measured.unobserved - measured.observed) / 2
