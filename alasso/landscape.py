@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alasso import datasets, results
+from alasso.errors import BadInput
 from alasso.networks import MLP, loss_and_gradient, pixels
 from alasso.presets import experiment
 from alasso.surrogates import SI
@@ -41,8 +42,13 @@ class FirstTask:
 
 
 def first_task(preset: str, seed: int) -> FirstTask:
-    """Plain training on the first task of a permuted stream, as `alasso run PRESET none` does it, with ω¹ observed."""
+    """Plain training on the first task of a permuted stream, as `alasso run PRESET none` does it, with ω¹ observed.
+
+    Raises BadInput for a preset that does not exist or has another stream.
+    """
     protocol = experiment(preset, "none").protocol
+    if protocol.network != "mlp":
+        raise BadInput(f"preset={preset}: must be one of permuted pixels, whose network is dense, such as pmnist-demo")
     dataset = datasets.load(protocol.dataset)
     (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
     network, observer = build_network(protocol, dataset), SI(c=0)  # weightless: plain training that keeps ω
@@ -177,13 +183,10 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
         "layer": measured.layer.tolist(),
         **{name: [float(f"{value:.6g}") for value in asdict(measured)[name]] for name in COLUMNS},
     }
-    file = path(preset, seed, folder)
-    results.check_writable(file.parent)
     # One entry a line: a record that a person can skim and a diff can show.
-    file.write_text(
-        "{" + ",\n ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()) + "}\n"
-    )
-    return file
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
+    results.write("{" + ",\n ".join(lines) + "}", path(preset, seed, folder))
+    return path(preset, seed, folder)
 
 
 def load(file: Path) -> tuple[Sample, dict]:
@@ -193,11 +196,21 @@ def load(file: Path) -> tuple[Sample, dict]:
     return Sample(**columns), record
 
 
-def main(preset: str, seed: int) -> None:
-    results.provenance()  # kept from now on: the files may change while this runs
-    trained = first_task(preset, seed)
-    print(save(trained, sample(trained, 1000, seed), preset, seed, results.project() / "results"))
+def main(arguments: list[str]) -> int:
+    """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
+    folder = results.project() / "results"
+    try:
+        if len(arguments) != 2 or not (arguments[1].isascii() and arguments[1].isdigit()):
+            raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
+        preset, seed = arguments[0], int(arguments[1])
+        results.provenance()  # kept from now on: the files may change while this runs
+        trained = first_task(preset, seed)
+        print(save(trained, sample(trained, 1000, seed), preset, seed, folder))
+        return 0
+    except BadInput as error:
+        print(f"alasso.landscape: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    raise SystemExit(main(sys.argv[1:]))

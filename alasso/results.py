@@ -59,7 +59,11 @@ def save(run: Run, path: Path) -> None:
     """Write the record whole or not at all."""
     # One row of the matrix a line: a record that a person can read and a diff can show.
     rows = ",\n  ".join(json.dumps(row) for row in run.accuracy)
-    text = json.dumps({**asdict(run), "accuracy": "@"}, indent=1).replace('"@"', f"[\n  {rows}\n ]", 1)
+    write(json.dumps({**asdict(run), "accuracy": "@"}, indent=1).replace('"@"', f"[\n  {rows}\n ]", 1), path)
+
+
+def write(text: str, path: Path) -> None:
+    """Write a file and the folder it is in, whole or not at all. Raises BadInput if nothing can be written there."""
     check_writable(path.parent)
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
     try:

@@ -122,3 +122,20 @@ def test_committed_measurements_are_whole_and_made_by_committed_code():
         # the slope is a little of both rises: what is odd in them at first order
         odd = (measured.unobserved - measured.observed) / 2
         assert np.corrcoef(odd, measured.slope * measured.displacement)[0, 1] > 0, file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "must be a preset and a seed"),
+        (["pmnist30"], "'pmnist30': must be a preset and a seed"),
+        (["pmnist30", "-1"], "'pmnist30 -1'"),
+        (["pmnist-tinny", "0"], "did you mean pmnist-tiny?"),
+        (["split-cifar", "0"], "preset=split-cifar: must be one of permuted pixels"),
+    ],
+)
+def test_input_that_cannot_be_is_refused_in_one_line(arguments, named, capsys):
+    assert landscape.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
