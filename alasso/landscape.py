@@ -22,9 +22,10 @@ from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.networks import MLP, loss_and_gradient, pixels
 from alasso.presets import experiment
+from alasso.run import build_network
 from alasso.surrogates import SI
 from alasso.tasks import PermutedTask, generator, permuted_stream
-from alasso.train import adam, build_network, initial_theta, train_task
+from alasso.train import Learner, Place, initial_theta, train_task
 
 BATCH = 5000
 COLUMNS = ("displacement", "path_integral", "slope", "observed", "unobserved")  # of a sample, besides its layer
@@ -51,15 +52,11 @@ def first_task(preset: str, seed: int) -> FirstTask:
         raise BadInput(f"preset={preset}: must be one of permuted pixels, whose network is dense, such as pmnist-demo")
     dataset = datasets.load(protocol.dataset)
     (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
-    network, observer = build_network(protocol, dataset), SI(c=0)  # weightless: plain training that keeps ω
-
-    def tick(*_):
-        pass
-
-    theta = initial_theta(network, task, protocol, seed, "cpu", tick)
-    state = observer.init(theta, task)
-    state, _ = train_task(network, observer, state, theta, adam(theta, protocol), task, protocol, seed, tick)
-    return FirstTask(network, task, state.anchor, theta.detach(), state.path_integral)
+    network = build_network(protocol, dataset)
+    theta = initial_theta(network, task, protocol, seed, "cpu", Learner)
+    learner = Learner(network, SI(c=0), theta, task, protocol)  # weightless: plain training that keeps ω
+    train_task(learner, task, protocol, seed, Place(), lambda *_: None)
+    return FirstTask(network, task, learner.state.anchor, learner.theta.detach(), learner.state.path_integral)
 
 
 @torch.no_grad()
@@ -185,7 +182,8 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
     }
     # One entry a line: a record that a person can skim and a diff can show.
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
-    results.write("{" + ",\n ".join(lines) + "}", path(preset, seed, folder))
+    with results.whole(path(preset, seed, folder)) as file:
+        file.write(("{" + ",\n ".join(lines) + "}\n").encode())
     return path(preset, seed, folder)
 
 
