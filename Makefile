@@ -42,7 +42,7 @@ $(READY): pyproject.toml constraints.txt
 # This page trains its runs here, once, into _build/runs, and holds them against results/. The others load results/.
 results/executed/permuted_mnist.ipynb: PARAMETERS := -p results _build/runs
 
-results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard results/*/*.json) $(READY)
+results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard results/*/*.json results/*/*/*.json) $(READY)
 	@mkdir -p $(@D)
 	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@

@@ -97,7 +97,7 @@ def _curves(ax: Axes, runs: list[Run], summary) -> None:
         ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
         ends.append((curves.mean(0)[-1], _marked(METHODS[method].label, mine), colour))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _label_ends(ax, trained[-1], ends)
+    label_ends(ax, trained[-1], ends)
     _note(ax, runs)
 
 
@@ -116,7 +116,7 @@ def _note(ax: Axes, runs: list[Run]) -> None:
     ax.set_title("; ".join(notes), loc="right", fontsize="small")
 
 
-def _label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
+def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
     """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below."""
     low, high = ax.get_ylim()
     gap, free = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low), -np.inf

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,10 +20,21 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
 BUILD = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-n"]
-SMALL = {"preset": "pmnist-tiny", "methods": ["none", "si"], "seeds": 1}
-TINY = {"permuted_mnist": SMALL, "all_methods": SMALL, "switches": {"preset": "pmnist-tiny", "seeds": 1}}
-EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
-EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
+TINY = {  # every notebook, with what makes it small
+    "forgetting": {"tasks": 2, "epochs": 1},
+    "surrogate": {"epochs": 1},
+    "perfect": {"tasks": 4},
+    "other_side": {"per_layer": 10},
+    "permuted_mnist": {"methods": ["none", "si"]},
+    "all_methods": {"methods": ["none", "si"]},
+    "switches": {},
+}
+EQUATIONS = {  # (1) to (11), in the paper's order
+    "surrogate": ["total-si", "quadratic", "si"],
+    "other_side": ["side", "asymmetric", "total"],
+    "perfect": ["perfect", "vertex", "recursion", "drop-new", "drop-past"],
+}
+CHAPTERS = ["forgetting", "surrogate", "perfect", "other_side"]  # with exercises
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -62,10 +74,13 @@ def site(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(copy), os.environ.get("PYTHONPATH", "")]))
         for name, parameters in TINY.items():
+            notebook = copy / "notebooks" / f"{name}.ipynb"
+            small = {"preset": "pmnist-tiny", "seeds": 1, "results": str(copy / "results")}
+            known = papermill.inspect_notebook(notebook)
             papermill.execute_notebook(
-                copy / "notebooks" / f"{name}.ipynb",
+                notebook,
                 copy / "results" / "executed" / f"{name}.ipynb",
-                parameters | {"results": str(copy / "results")},
+                {key: value for key, value in small.items() if key in known} | parameters,
                 progress_bar=False,
                 cwd=copy,
             )
@@ -122,9 +137,40 @@ def test_every_image_is_there_and_described(pages):
 
 
 def test_equations_carry_the_numbers_of_the_paper(site):
-    html = (site / "book" / "method.html").read_text(encoding="utf-8")
     pattern = r'id="equation-eq-([\w-]+)">\s*<span class="eqno">\((\d+)\)'
-    assert re.findall(pattern, html) == [(label, str(number)) for number, label in enumerate(EQUATIONS, start=1)]
+    number = 1
+    for chapter, labels in EQUATIONS.items():
+        html = (site / "results" / "executed" / f"{chapter}.html").read_text(encoding="utf-8")
+        assert re.findall(pattern, html) == [(label, str(number + k)) for k, label in enumerate(labels)]
+        number += len(labels)
+
+
+def test_references_to_equations_show_the_numbers_of_the_paper(pages):
+    numbers = {label: str(n) for n, label in enumerate(chain.from_iterable(EQUATIONS.values()), start=1)}
+    pattern = r'href="[^"]*#equation-eq-([\w-]+)">\(?(\d+)\)?<'
+    shown = [found for page in pages for found in re.findall(pattern, page.text)]
+    assert len(shown) > 20
+    assert [(label, number) for label, number in shown if numbers[label] != number] == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    assert "After this chapter you can" in prose[0]
+    exercises = re.findall(r"^\*\*\d\. ", "\n".join(prose).split("## Exercises")[1], flags=re.M)
+    solutions = [cell for cell in cells if "solution" in cell["metadata"].get("tags", [])]
+    assert 2 <= len(exercises) == len(solutions)
+    assert cells[-1] is solutions[-1]
+    for cell in solutions:
+        assert "hide-cell" in cell["metadata"]["tags"]
+        assert cell["metadata"]["jupyter"] == {"source_hidden": True}
+    html = (site / "results" / "executed" / f"{name}.html").read_text(encoding="utf-8")
+    assert html.count("Hide the solution") == len(solutions)
+
+
+def test_every_notebook_is_tried_in_miniature():
+    assert set(TINY) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -188,7 +234,7 @@ def test_figures_have_a_light_ground_in_dark_mode_too(opened):
 def test_pages_fit_a_phone(opened):
     for tab, page, _ in opened(PHONE):
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page.path
-        chapter = tab.locator(".bd-sidebar-primary").get_by_role("link", name="The method")
+        chapter = tab.locator(".bd-sidebar-primary").get_by_role("link", name="Forgetting")
         assert not chapter.is_visible(), page.path
         tab.locator("button.primary-toggle").click()
         chapter.wait_for()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from alasso import quadratics
 from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS
@@ -133,33 +134,15 @@ def test_path_integral_is_the_drop_of_the_tasks_loss_to_first_order(surrogate, n
     assert 5 < error(0.008) / error(0.001) < 12
 
 
-def optima_and_trajectory(surrogate, tasks=6, total_gradient=False):
-    """Separable quadratic tasks, each trained to the optimum of its total loss: the optima of L¹ + … + Lⁿ, and θ̂ⁿ."""
-    random = torch.Generator().manual_seed(0)
-    h = torch.rand(tasks, 50, generator=random, dtype=torch.float64) + 0.1
-    m = torch.randn(tasks, 50, generator=random, dtype=torch.float64)
-    theta = torch.randn(50, generator=random, dtype=torch.float64)
-    state, optima, trajectory = surrogate.init(theta, None), [], []
-    for n in range(tasks):
-        # The optimum of h(θ − m)² + cΩ̂(θ − θ̂)² is a weighted mean; a = 1 makes the surrogate this quadratic.
-        past = surrogate.c * state.importance
-        target = (h[n] * m[n] + past * state.anchor) / (h[n] + past)
-        middle = (theta + target) / 2
-        g = 2 * h[n] * (middle - m[n])  # at the middle, so that the path integral of one step is exact
-        if total_gradient:
-            g = g + surrogate.gradient(state, middle)
-        state = surrogate.consolidate(surrogate.observe(state, g, target - theta), target, None, None, None)
-        theta = target
-        optima.append((h[: n + 1] * m[: n + 1]).sum(0) / h[: n + 1].sum(0))
-        trajectory.append(theta)
-    return torch.stack(optima), torch.stack(trajectory)
-
-
-EXACT = ALASSO(c=1, a=1, c_prime=1, a_prime=1, epsilon=0, epsilon_prime=0, damping=0)
+def optima_and_trajectory(surrogate, **options):
+    h, m, start = quadratics.stream(tasks=6, size=50, seed=0)
+    optima = torch.stack([(h[:n] * m[:n]).sum(0) / h[:n].sum(0) for n in range(1, 7)])
+    torch.testing.assert_close(quadratics.optima(h, m), optima)
+    return optima, quadratics.trajectory(surrogate, h, m, start, **options)
 
 
 def test_alasso_is_exact_on_separable_quadratics():
-    optima, trajectory = optima_and_trajectory(EXACT)
+    optima, trajectory = optima_and_trajectory(quadratics.EXACT)
     torch.testing.assert_close(trajectory, optima, rtol=1e-9, atol=1e-9)
 
 
@@ -171,7 +154,7 @@ def test_si_is_exact_for_two_tasks_and_drifts_from_the_third():
 
 
 def test_the_gradient_of_the_total_loss_in_the_path_integral_is_not_exact():
-    optima, trajectory = optima_and_trajectory(EXACT, total_gradient=True)
+    optima, trajectory = optima_and_trajectory(quadratics.EXACT, total_gradient=True)
     assert (trajectory[2] - optima[2]).abs().median() > 1e-2
 
 
