@@ -1,0 +1,201 @@
+"""The loss of the first task along single parameters of the network trained on it, exactly: the paper's Figure 2.
+
+In a dense network a parameter reaches one unit. The loss at θ + t eₖ then needs no forward pass, only what follows from
+that unit, and only for the images on which the unit changes. All is computed in float64, as a sum of each image's
+change, so that rises far below the loss itself are still right.
+
+    python -m alasso.landscape pmnist30 0      writes results/landscape/pmnist30/s0.json
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass, fields
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alasso import datasets, results
+from alasso.networks import MLP, loss_and_gradient, pixels
+from alasso.presets import experiment
+from alasso.surrogates import SI
+from alasso.tasks import PermutedTask, generator, permuted_stream
+from alasso.train import adam, build_network, initial_theta, train_task
+
+BATCH = 5000
+
+
+@dataclass(frozen=True)
+class FirstTask:
+    """A network before and after its first task. θ̂⁰, θ̂¹ and ω¹ are (P,)."""
+
+    network: MLP
+    task: PermutedTask
+    previous: Tensor
+    theta: Tensor
+    path_integral: Tensor
+
+
+def first_task(preset: str, seed: int) -> FirstTask:
+    """Plain training on the first task of a permuted stream, as `alasso run PRESET none` does it, with ω¹ observed."""
+    protocol = experiment(preset, "none").protocol
+    dataset = datasets.load(protocol.dataset)
+    (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
+    network, observer = build_network(protocol, dataset), SI(c=0)  # weightless: plain training that keeps ω
+
+    def tick(*_):
+        pass
+
+    theta = initial_theta(network, task, protocol, seed, "cpu", tick)
+    state = observer.init(theta, task)
+    state, _ = train_task(network, observer, state, theta, adam(theta, protocol), task, protocol, seed, tick)
+    return FirstTask(network, task, state.anchor, theta.detach(), state.path_integral)
+
+
+@torch.no_grad()
+def rises(network: MLP, theta: Tensor, images: Tensor, labels: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+    """L(θ + t eₖ) − L(θ), (K, S) float64, for the K parameters of `index`, each at S `offsets` t, (K, S).
+
+    L is the mean cross-entropy on uint8 images (N, …) with labels (N,).
+    """
+    theta, offsets = theta.double(), offsets.double()
+    layers, places = network.layers(theta), [_place(network, k) for k in index.tolist()]
+    total = torch.zeros_like(offsets)
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        entered, sums = [pixels(x).double()], []
+        for weight, bias in layers:
+            sums.append(F.linear(entered[-1], weight, bias))
+            entered.append(sums[-1].relu())
+        usual = F.cross_entropy(sums[-1], y, reduction="none")
+        for row, (layer, unit, source) in enumerate(places):
+            signal = torch.ones_like(usual) if source is None else entered[layer][:, source]
+            for column, offset in enumerate(offsets[row]):
+                hit, logits = _after_push(layers, sums, layer, unit, offset * signal)
+                total[row, column] += (F.cross_entropy(logits, y[hit], reduction="none") - usual[hit]).sum()
+    return total / len(labels)
+
+
+def _after_push(layers, sums, layer: int, unit: int, push: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of the images on which `push` (N,), added to what goes into one unit, changes anything; and which."""
+    if layer == len(layers) - 1:
+        hit = push.nonzero().squeeze(1)
+        logits = sums[-1][hit]
+        logits[:, unit] += push[hit]
+        return hit, logits
+    before = sums[layer][:, unit]
+    change = (before + push).relu() - before.relu()
+    hit = change.nonzero().squeeze(1)
+    sums_after = sums[layer + 1][hit] + change[hit, None] * layers[layer + 1][0][:, unit]
+    for weight, bias in layers[layer + 2 :]:
+        sums_after = F.linear(sums_after.relu(), weight, bias)
+    return hit, sums_after
+
+
+@torch.no_grad()
+def losses(first: FirstTask, thetas: list[Tensor]) -> list[float]:
+    """L of the first task at each of these parameters, (P,) each: the mean over its training images."""
+    images, labels = first.task.train()
+    totals = [0.0] * len(thetas)
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        for n, theta in enumerate(thetas):
+            totals[n] += F.cross_entropy(first.network.logits(theta, pixels(x)), y, reduction="sum").item()
+    return [total / len(labels) for total in totals]
+
+
+def layer_bounds(network: MLP) -> list[tuple[int, int]]:
+    """First and last + 1 entry of θ of each layer, its bias included."""
+    ends = list(accumulate(network.layer_sizes, initial=0))[::2]
+    return list(pairwise(ends))
+
+
+def _place(network: MLP, k: int) -> tuple[int, int, int | None]:
+    """Layer, unit and input that parameter k joins; None for the input of a bias."""
+    layer = next(n for n, (start, end) in enumerate(layer_bounds(network)) if start <= k < end)
+    outputs, inputs = network.shapes[layer]
+    within = k - layer_bounds(network)[layer][0]
+    return (layer, *divmod(within, inputs)) if within < outputs * inputs else (layer, within - outputs * inputs, None)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What single parameters do to the loss of the first task. Each column is (K,) float64, a parameter an entry."""
+
+    layer: np.ndarray  # 0, 1, …
+    displacement: np.ndarray  # δ = θ̂¹ − θ̂⁰
+    path_integral: np.ndarray  # ω¹
+    slope: np.ndarray  # ∂L/∂θₖ at θ̂¹, which training left over
+    observed: np.ndarray  # L(θ̂¹ − δ eₖ) − L(θ̂¹): this parameter alone back where it started
+    unobserved: np.ndarray  # L(θ̂¹ + δ eₖ) − L(θ̂¹): as far again beyond
+
+
+def sample(first: FirstTask, per_layer: int, seed: int) -> Sample:
+    """Measure so many parameters of each layer, drawn at random from those that training moved."""
+    images, labels = first.task.train()
+    displacement = first.theta.double() - first.previous.double()
+    parts = []
+    for layer, (start, end) in enumerate(layer_bounds(first.network)):
+        moved = start + displacement[start:end].nonzero().squeeze(1)
+        drawn = torch.randperm(len(moved), generator=generator(seed, "landscape", layer))[:per_layer]
+        parts.append(moved[drawn].sort().values)
+    index = torch.cat(parts)
+    delta = displacement[index]
+    both = rises(first.network, first.theta, images, labels, index, torch.stack([-delta, delta], 1))
+    columns = (delta, first.path_integral[index], slope(first)[index], *both.T)
+    layers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return Sample(layers, *(column.double().numpy() for column in columns))
+
+
+def slope(first: FirstTask) -> Tensor:
+    """∂L/∂θ of the first task's loss at θ̂¹, (P,) float64: zero if training had converged."""
+    images, labels = first.task.train()
+    total = torch.zeros_like(first.theta, dtype=torch.float64)
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        total += len(y) * loss_and_gradient(first.network, first.theta.double(), pixels(x).double(), y)[1]
+    return total / len(labels)
+
+
+def path(preset: str, seed: int, folder: Path) -> Path:
+    """Where the measurement of this preset and seed is kept."""
+    return folder / "landscape" / preset / f"s{seed}.json"
+
+
+def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Path) -> Path:
+    """Write a sample with its provenance, six digits a number; `loss` is L at θ̂⁰, θ̂¹ and as far again beyond."""
+    record = {
+        "preset": preset,
+        "seed": seed,
+        "command": f"python -m alasso.landscape {preset} {seed}",
+        **results.provenance(),
+        "dataset_sha256": first.task.dataset.sha256,
+        "parameters": first.network.size,
+        "loss": losses(first, [first.previous, first.theta, 2 * first.theta - first.previous]),
+        "path_integral_sum": first.path_integral.double().sum().item(),
+        **{name: [float(f"{value:.6g}") for value in column] for name, column in asdict(measured).items()},
+    }
+    file = path(preset, seed, folder)
+    results.check_writable(file.parent)
+    # One entry a line: a record that a person can skim and a diff can show.
+    file.write_text(
+        "{" + ",\n ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()) + "}\n"
+    )
+    return file
+
+
+def load(preset: str, seed: int, folder: Path) -> tuple[Sample, dict]:
+    """A measurement and the rest of its record."""
+    record = json.loads(path(preset, seed, folder).read_text())
+    columns = {field.name: np.array(record.pop(field.name)) for field in fields(Sample)}
+    return Sample(**columns), record
+
+
+def main(preset: str, seed: int) -> None:
+    results.provenance()  # kept from now on: the files may change while this runs
+    trained = first_task(preset, seed)
+    print(save(trained, sample(trained, 1000, seed), preset, seed, results.project() / "results"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,125 @@
+"""Rises along single parameters against full forward passes, and the first task against the training loop."""
+
+from dataclasses import asdict
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from alasso import landscape, results
+from alasso.networks import MLP, pixels
+from alasso.presets import experiment
+from alasso.surrogates import NoSurrogate
+from alasso.tasks import generator, permuted_stream
+from alasso.train import build_network, train_stream
+
+
+@pytest.fixture(scope="module")
+def first():
+    return landscape.first_task("pmnist-tiny", seed=3)
+
+
+def full_loss(network, theta, images, labels):
+    return F.cross_entropy(network.logits(theta, pixels(images).double()), labels).item()
+
+
+@pytest.mark.parametrize("sizes", [(9, 3), (9, 6, 3), (9, 6, 5, 3), (9, 6, 5, 4, 3)])
+def test_rises_are_those_of_full_forward_passes(dataset, sizes, monkeypatch):
+    monkeypatch.setattr(landscape, "BATCH", 40)  # 96 images: two whole batches and a rest
+    network = MLP(sizes)
+    theta = (2 * network.init(generator(0, "theta")) + 0.05).double()  # biases that are not zero
+    images, labels = dataset.train_images.flatten(1), dataset.train_labels
+    index = torch.arange(network.size)
+    offsets = torch.randn(network.size, 3, generator=generator(0, "offsets"), dtype=torch.float64)
+    offsets[::4, 0] = 0
+    expected = torch.empty_like(offsets)
+    usual = full_loss(network, theta, images, labels)
+    for k in index:
+        for s in range(3):
+            moved = theta.clone()
+            moved[k] += offsets[k, s]
+            expected[k, s] = full_loss(network, moved, images, labels) - usual
+    actual = landscape.rises(network, theta, images, labels, index, offsets)
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-13)
+    assert actual[::4, 0].abs().max() == 0
+
+
+def test_layer_bounds_cut_theta_where_the_network_does():
+    network = MLP((4, 3, 2))
+    theta = torch.arange(network.size)
+    for (start, end), (weight, bias) in zip(landscape.layer_bounds(network), network.layers(theta), strict=True):
+        assert torch.equal(theta[start:end], torch.cat([weight.flatten(), bias]))
+
+
+def test_the_first_task_is_that_of_plain_training(first):
+    protocol = experiment("pmnist-tiny", "none").protocol
+    stream = permuted_stream(first.task.dataset, 1, 3, protocol.permute_first)
+    caught = []
+
+    class Spy(NoSurrogate):
+        def evaluate_at(self, state, theta):
+            caught.append(theta.clone())
+            return theta
+
+    list(train_stream(build_network(protocol, first.task.dataset), Spy(), stream, protocol, 3, "cpu", lambda *_: None))
+    assert torch.equal(first.theta, caught[0])
+    assert not torch.equal(first.theta, first.previous)
+
+
+def test_a_sample_holds_what_it_says(first):
+    measured = landscape.sample(first, per_layer=20, seed=0)
+    images, labels = first.task.train()
+    theta, delta = first.theta.double(), first.theta.double() - first.previous.double()
+    usual = full_loss(first.network, theta, images, labels)
+    bounds = landscape.layer_bounds(first.network)
+    assert np.bincount(measured.layer).tolist() == [20] * len(bounds)
+    for layer, displacement, observed, unobserved in zip(
+        measured.layer, measured.displacement, measured.observed, measured.unobserved, strict=True
+    ):
+        start, end = bounds[layer]
+        (k,) = (start + (delta[start:end] == displacement).nonzero().squeeze(1)).tolist()
+        back, beyond = theta.clone(), theta.clone()
+        back[k], beyond[k] = first.previous[k], theta[k] + delta[k]
+        assert full_loss(first.network, back, images, labels) - usual == pytest.approx(observed, abs=1e-12)
+        assert full_loss(first.network, beyond, images, labels) - usual == pytest.approx(unobserved, abs=1e-12)
+
+
+def test_the_slope_is_the_limit_of_the_rises(first):
+    images, labels = first.task.train()
+    index = torch.arange(0, first.network.size, 997)
+    step = torch.full((len(index), 1), 1e-5).double()
+    up_and_down = landscape.rises(first.network, first.theta, images, labels, index, torch.cat([-step, step], 1))
+    difference = (up_and_down[:, 1] - up_and_down[:, 0]) / 2e-5
+    torch.testing.assert_close(landscape.slope(first)[index], difference, rtol=1e-3, atol=1e-7)
+
+
+def test_losses_fall_along_the_training(first):
+    before, middle, after = landscape.losses(first, [first.previous, (first.previous + first.theta) / 2, first.theta])
+    assert before > middle > after
+    images, labels = first.task.train()
+    assert after == pytest.approx(full_loss(first.network, first.theta.double(), images, labels), rel=1e-5)
+
+
+def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
+    measured = landscape.sample(first, per_layer=5, seed=0)
+    file = landscape.save(first, measured, "pmnist-tiny", 0, tmp_path)
+    again, about = landscape.load("pmnist-tiny", 0, tmp_path)
+    for name, column in asdict(measured).items():
+        np.testing.assert_allclose(asdict(again)[name], column, rtol=1e-5)
+    assert about["command"] == "python -m alasso.landscape pmnist-tiny 0"
+    assert all(a > b for a, b in pairwise(about["loss"][:2]))
+    assert file.parent.parent.name == "landscape"
+
+
+def test_committed_measurements_are_whole_and_made_by_committed_code():
+    files = sorted((results.project() / "results" / "landscape").glob("*/*.json"))
+    assert files
+    for file in files:
+        measured, about = landscape.load(file.parent.name, int(file.stem.removeprefix("s")), file.parents[2])
+        assert about["dirty"] is False, file
+        assert len({len(column) for column in asdict(measured).values()}) == 1, file
+        # the slope is a little of both rises: what is odd in them at first order
+        odd = (measured.unobserved - measured.observed) / 2
+        assert np.corrcoef(odd, measured.slope * measured.displacement)[0, 1] > 0, file
