@@ -6,13 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from alasso import datasets, formulas, metrics, plots, train
-from alasso.networks import pixels
-from alasso.presets import Experiment
+from alasso import formulas, landscape, metrics, plots
+from alasso.presets import METHODS
 from alasso.results import Run
-from alasso.tasks import permuted_stream
 from alasso.widgets import INK, Control, Explorer, figure, moving
 
 ASYMMETRIC, SYMMETRIC, GREY = plots.LINES["alasso-published"][0], plots.LINES["si"][0], plots.LINES["none"][0]
@@ -28,11 +25,11 @@ def two_tasks() -> Explorer:
     """What c, a, c′ and a′ do to one parameter when both losses are parabolas and training finds the minimum of (6)."""
     theta = torch.linspace(-2, 2, 81, dtype=torch.float64)
     controls = (
-        Control("m", "minimum of the new task", (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0), 6),
-        Control("c", "c, weight of the past", (0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
+        Control("m", "new task's minimum", (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0), 6),
+        Control("c", "c, the past's weight", (0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
         Control("a", "a, overestimation", (0.5, 1.0, 1.4, 1.8, 2.0, 3.0, 4.0, 5.0), 3),
-        Control("c_prime", "c′ of the estimate", (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
-        Control("a_prime", "a′ of the estimate", (0.5, 1.0, 1.4, 1.8, 2.0, 3.0, 4.0, 5.0), 1),
+        Control("c_prime", "c′, in the estimate", (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
+        Control("a_prime", "a′, in the estimate", (0.5, 1.0, 1.4, 1.8, 2.0, 3.0, 4.0, 5.0), 1),
     )
 
     def curves(v: Mapping) -> dict:
@@ -101,7 +98,7 @@ def next_surrogate(m: float, c: float, a: float, c_prime: float, a_prime: float)
 
 @dataclass(frozen=True)
 class Sweep:
-    """The loss of task 1 along one parameter of a network that has learned it, in float64."""
+    """The loss of task 1 along one parameter of a network that has learned it."""
 
     label: str
     move: float  # θ̂ₖ¹ − θ̂ₖ⁰
@@ -110,50 +107,27 @@ class Sweep:
     wide: tuple[np.ndarray, np.ndarray]  # out to 1
 
 
-def sweeps(chosen: Experiment, seed: int) -> list[Sweep]:
+def sweeps(preset: str, seed: int) -> list[Sweep]:
     """Train task 1, then sweep two weights of each layer: that of the largest path integral, and the median one.
 
-    The median is taken among weights with a positive path integral: pixels that are always black never move theirs.
+    The median is taken among weights with a positive path integral: those of pixels that are always black have none.
     """
-    protocol, dataset = chosen.protocol, datasets.load(chosen.protocol.dataset)
-    (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
-    network = train.build_network(protocol, dataset)
-    start = train.initial_theta(network, task, protocol, seed, "cpu", _silent)
-    state, theta = chosen.surrogate.init(start, task), start.clone()
-    adam = train.adam(theta, protocol)
-    state, _ = train.train_task(network, chosen.surrogate, state, theta, adam, task, protocol, seed, _silent)
-    images, labels = task.train()
-    found, first = [], 0
-    for layer, size in enumerate(network.layer_sizes):
-        if layer % 2 == 0:  # a weight; the odd ones are biases
-            part = state.path_integral[first : first + size]
-            order = part.argsort(descending=True)[: int((part > 0).sum())]
-            for rank, place in {"largest": 0, "median": len(order) // 2}.items():
-                k = first + int(order[place])
-                move, omega = (theta - start)[k].item(), state.path_integral[k].item()
-                curves = []
-                for reach, points in ((2 * abs(move), 5), (1.0, 25)):
-                    offsets = torch.linspace(-reach, reach, points)
-                    losses = loss_along(network, theta, images, labels, k, theta[k] + offsets)
-                    curves.append((offsets.numpy(), (losses - losses[points // 2]).numpy()))
-                found.append(Sweep(f"layer {layer // 2 + 1}, {rank} ω", move, omega, *curves))
-        first += size
-    return found
-
-
-def _silent(task: int, epoch: int, loss: float) -> None:
-    """Training without a progress bar."""
-
-
-@torch.no_grad()
-def loss_along(network, theta: Tensor, images: Tensor, labels: Tensor, k: int, values: Tensor) -> Tensor:
-    """Mean cross-entropy on all these images, (N,) float64, with parameter k at each of these values (N,)."""
-    x, losses = pixels(images), []
-    for value in values:
-        moved_theta = theta.clone()
-        moved_theta[k] = value
-        losses.append(F.cross_entropy(network.logits(moved_theta, x).double(), labels))
-    return torch.stack(losses)
+    first, chosen = landscape.first_task(preset, seed), {}
+    for layer, ((start, end), (outputs, _)) in enumerate(
+        zip(landscape.layer_bounds(first.network), first.network.shapes, strict=True), start=1
+    ):
+        part = first.path_integral[start : end - outputs]  # without the biases
+        order = part.argsort(descending=True)[: int((part > 0).sum())]
+        chosen[f"layer {layer}, largest ω"] = start + int(order[0])
+        chosen[f"layer {layer}, median ω"] = start + int(order[len(order) // 2])
+    index = torch.tensor(list(chosen.values()))
+    move, omega = (first.theta - first.previous)[index].double(), first.path_integral[index].double()
+    unit = torch.arange(-20, 21, dtype=torch.float64) / 20
+    curves = []
+    for offsets in (2 * move.abs()[:, None] * unit, unit.expand(len(index), -1)):
+        rises = landscape.rises(first.network, first.theta, *first.task.train(), index, offsets)
+        curves.append(list(zip(offsets.numpy(), rises.numpy(), strict=True)))
+    return [Sweep(*parts) for parts in zip(chosen, move.tolist(), omega.tolist(), *curves, strict=True)]
 
 
 def measured_loss(measured: Sequence[Sweep]) -> Explorer:
@@ -224,22 +198,25 @@ def _draw_sweep(sweep: Sweep):
     return drawn
 
 
-def accuracy_against(name: str, groups: Mapping[float, list[Run]], start: float, caption: str) -> Explorer:
-    """Average accuracy against a setting as measured, and accuracy task by task at the value chosen.
+def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
+    """Average accuracy against a hyper-parameter as measured, and accuracy task by task at the value chosen.
 
-    `groups` has the runs, one a seed, of each value; `start` is the value shown first.
+    `runs` are of one method, with the same number of seeds for each value; the method's own value is shown first.
     """
-    values, symbol = list(groups), name.replace("_prime", "′")
-    tasks = np.arange(1, len(groups[start][0].matrix) + 1)
+    groups = {
+        v: [r for r in runs if r.hyperparameters[name] == v] for v in sorted({r.hyperparameters[name] for r in runs})
+    }
+    values, start = list(groups), getattr(METHODS[runs[0].method].surrogate, name)
+    symbol, tasks = name.replace("_prime", "′"), np.arange(1, len(runs[0].matrix) + 1)
     table, readouts = [], []
-    for position, runs in enumerate(groups.values()):
+    for position, group in enumerate(groups.values()):
         lines = {"marker": ([position] * 2, [0, 1])}
-        for part, rows in (("learned", [r.matrix.diagonal() for r in runs]), ("final", [r.matrix[-1] for r in runs])):
+        for part, rows in (("learned", [r.matrix.diagonal() for r in group]), ("final", [r.matrix[-1] for r in group])):
             lines[f"{part}-mean"] = tasks, np.mean(rows, axis=0)
             lines |= {f"{part}-{seed}": (tasks, row) for seed, row in enumerate(rows)}
         table.append({line: (np.round(x, 4).tolist(), np.round(y, 5).tolist()) for line, (x, y) in lines.items()})
-        finals = [100 * metrics.average_accuracy(run.matrix)[-1] for run in runs]
-        learned = [100 * run.matrix.diagonal().mean() for run in runs]
+        finals = [100 * metrics.average_accuracy(run.matrix)[-1] for run in group]
+        learned = [100 * run.matrix.diagonal().mean() for run in group]
         readouts.append(
             f"{symbol} = {values[position]:g}: {np.mean(finals):.1f} % on average after the last task (seed by seed "
             f"{', '.join(f'{value:.1f}' for value in finals)}); {np.mean(learned):.1f} % when just learned."

@@ -13,8 +13,6 @@ from urllib.parse import unquote, urlsplit
 import papermill
 import pytest
 import yaml
-from browser import find as find_browser
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
@@ -24,7 +22,6 @@ TINY = {"permuted_mnist": SMALL, "all_methods": SMALL, "switches": {"preset": "p
 EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
 EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 class Page(HTMLParser):
@@ -132,17 +129,6 @@ def test_notebooks_ran_from_top_to_bottom(site, name):
     notebook = json.loads((site.parents[1] / "results" / "executed" / f"{name}.ipynb").read_text(encoding="utf-8"))
     counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = find_browser()
-    if found is None:
-        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield running
-        running.close()
 
 
 @pytest.fixture(params=["light", "dark"])
