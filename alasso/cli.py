@@ -86,7 +86,7 @@ def _list(chosen: argparse.Namespace) -> int:
     print("\nmethods")
     for name, method in METHODS.items():
         print(f"  {name:22}{method.label}: {method.surrogate}")
-    print("\nfigures and tables of the paper, and the book's own, with the runs that each needs for one seed")
+    print("\nfigures and tables of the paper, with the runs that each needs for one seed")
     for name, target in TARGETS.items():
         changes = [" ".join(f"{key}={value}" for key, value in c.items()) for c in target.variations if c]
         print(f"  {name:22}{target.about}: {target.preset}, {len(target.experiments())} runs")

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from alasso import formulas, landscape, metrics, plots
-from alasso.presets import METHODS
+from alasso import formulas, landscape, metrics, plots, reproduce
+from alasso.presets import METHODS, experiment
 from alasso.results import Run
 from alasso.widgets import INK, Control, Explorer, figure, moving
 
@@ -19,6 +21,14 @@ SURROGATES = {"symmetric": (SYMMETRIC, "--", "symmetric (2)"), "asymmetric": (AS
 THICK, THIN = {"linewidth": 2.2}, {"linewidth": 0.8, "alpha": 0.5}
 # A parameter that one task has brought from −1 to its anchor at 0, with Ω̂ = 1, and the curvature of the next task.
 ANCHOR, SIDE, IMPORTANCE, NEXT_CURVATURE = torch.tensor([[0.0], [-1.0], [1.0], [1.0]], dtype=torch.float64)
+
+MEASURED = {
+    "a": ("0.5", "0.8", "1", "1.2", "1.5", "1.8", "2", "3", "4", "5", "8"),
+    "c": ("0.1", "0.3", "1", "3", "10"),
+    "c_prime": ("0", "0.3", "1", "3", "10"),
+    "a_prime": ("0.5", "1", "1.8", "3", "5"),
+}
+"""The values of each hyper-parameter that the demonstration was trained with, all else as in *published*."""
 
 
 def two_tasks() -> Explorer:
@@ -198,6 +208,12 @@ def _draw_sweep(sweep: Sweep):
     return drawn
 
 
+def measured(preset: str, name: str, seeds: int, folder: Path) -> list[Run]:
+    """The runs of *published* for every value of MEASURED, trained where they are missing."""
+    chosen = [experiment(preset, "alasso-published", {name: value}) for value in MEASURED[name]]
+    return reproduce.runs(chosen, range(seeds), folder)
+
+
 def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
     """Average accuracy against a hyper-parameter as measured, and accuracy task by task at the value chosen.
 
@@ -224,7 +240,7 @@ def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
 
     plots.use_style()
     drawn, (above, below) = figure(2, 5.2)
-    plots.against(above, [f"{value:g}" for value in values], list(groups.values()))
+    plots.accuracy_against(above, {f"{value:g}": group for value, group in groups.items()})
     above.set(xlabel=symbol, ylabel="accuracy at the end")
     moving(above, "marker", color=INK, linewidth=1)
     for part, colour, label in (("learned", GREY, "when just learned"), ("final", ASYMMETRIC, "after the last task")):
@@ -233,7 +249,7 @@ def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
         moving(below, f"{part}-mean", color=colour, label=label, **THICK)
     lowest = min(min(y) for row in table for line, (_, y) in row.items() if line != "marker")
     below.set(ylim=(max(0, lowest - 0.05), 1.01), xticks=tasks, xlabel="task", ylabel="test accuracy")
-    below.yaxis.set_major_formatter(plots.PERCENT)
+    below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     below.legend(frameon=False, fontsize=10, loc="lower right")
     return Explorer(
         "table",

@@ -13,7 +13,6 @@ from alasso import metrics
 from alasso.presets import METHODS
 from alasso.results import Run
 
-PERCENT = PercentFormatter(1, decimals=0)
 SOLID, DASHED, DOTTED = "-", (0, (5, 2)), (0, (1.2, 1.6))
 LINES = {
     "none": ("#5f5f5f", SOLID),
@@ -46,7 +45,7 @@ def average_accuracy(ax: Axes, runs: list[Run]) -> Axes:
     """Mean test accuracy of the tasks seen so far against their number (Figure 5)."""
     _curves(ax, runs, metrics.average_accuracy)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
-    ax.yaxis.set_major_formatter(PERCENT)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
 
 
@@ -61,7 +60,22 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     """Test accuracy on one task (1, 2, …) from when it is learned to the end (Figure 4)."""
     _curves(ax, runs, lambda matrix: matrix[:, task - 1])
     ax.set(xlabel="tasks trained", ylabel=f"test accuracy on task {task}")
-    ax.yaxis.set_major_formatter(PERCENT)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return ax
+
+
+def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
+    """Average accuracy at the end, one column a value of a setting: a dot for each seed, a line through the means.
+
+    Columns stand side by side at 0, 1, …, whatever the distance of their values.
+    """
+    finals = [[metrics.average_accuracy(run.matrix)[-1] for run in runs] for runs in groups.values()]
+    colour, dash = LINES[next(iter(groups.values()))[0].method]
+    for column, final in enumerate(finals):
+        ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
+    ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
+    ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
 
 
@@ -78,22 +92,7 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     ax.axvline(np.mean(next(iter(finals.values()))), color="0.6", linewidth=1, linestyle=DASHED, zorder=0)
     ax.set(yticks=range(len(finals)), yticklabels=list(finals), xlabel="average test accuracy at the end")
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(PERCENT)
-    return ax
-
-
-def against(ax: Axes, values: list[str], groups: list[list[Run]]) -> Axes:
-    """Average accuracy at the end, one column a value of a setting: a dot for each seed, a line through the means.
-
-    Columns stand side by side at 0, 1, …, whatever the distance of their values.
-    """
-    finals = [[metrics.average_accuracy(run.matrix)[-1] for run in runs] for runs in groups]
-    colour, dash = LINES[groups[0][0].method]
-    for column, final in enumerate(finals):
-        ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
-    ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
-    ax.set(xticks=range(len(values)), xticklabels=values, ylabel="average test accuracy at the end")
-    ax.yaxis.set_major_formatter(PERCENT)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
 
 

@@ -132,13 +132,6 @@ _ABLATIONS = ("alasso-si-importance", "alasso-symmetric")
 _FIGURE_5 = ("alasso-published", "alasso-paper", *_ABLATIONS, "si", "ewc", "vcl", "single", "multi")
 _ALL = (*_FIGURE_5, "online-ewc", "mas", "imm-mean", "imm-mode", "none", "dropout")
 
-
-def _sweep(name: str, *values: str) -> Target:
-    return Target(
-        f"accuracy against {name}", "pmnist-demo", ("alasso-published",), tuple({name: value} for value in values)
-    )
-
-
 _TABLE_1 = tuple({"a": a} for a in ("0.8", "1", "2", "3", "4", "5"))
 
 TARGETS = {
@@ -155,17 +148,6 @@ TARGETS = {
     "figure-k": Target("spread over tasks, all methods", "pmnist30", _ALL),
     "table-1-left": Target("accuracy against a, 30 tasks", "pmnist30", ("alasso-published",), _TABLE_1),
     "table-1-right": Target("accuracy against a, 100 tasks", "pmnist100", ("alasso-published",), _TABLE_1),
-    # the book's own, on the demonstration
-    "demo-a": _sweep("a", "0.5", "0.8", "1", "1.2", "1.5", "1.8", "2", "3", "4", "5", "8"),
-    "demo-c": _sweep("c", "0.1", "0.3", "1", "3", "10"),
-    "demo-c-prime": _sweep("c_prime", "0", "0.3", "1", "3", "10"),
-    "demo-a-prime": _sweep("a_prime", "0.5", "1", "1.8", "3", "5"),
-    "demo-epochs": Target(
-        "with and without decoupling, and with fewer epochs",
-        "pmnist-demo",
-        ("alasso-published", "alasso-coupled"),
-        tuple({"epochs": n} for n in ("1", "2", "5", "10", "20")),
-    ),
 }
 
 
