@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -140,17 +141,17 @@ def sweeps(preset: str, seed: int) -> list[Sweep]:
     return [Sweep(*parts) for parts in zip(chosen, move.tolist(), omega.tolist(), *curves, strict=True)]
 
 
-def measured_loss(measured: Sequence[Sweep]) -> Explorer:
-    """The surrogates (2) and (5) against these measured curves, as functions of a, of the damping ξ and of ε."""
+def measured_loss(swept: Sequence[Sweep]) -> Explorer:
+    """The surrogates (2) and (5) against these curves, as functions of a, of the damping ξ and of ε."""
     controls = (
-        Control("scene", "parameter", tuple(sweep.label for sweep in measured)),
+        Control("scene", "parameter", tuple(sweep.label for sweep in swept)),
         Control("a", "a, overestimation", tuple(k / 10 for k in range(5, 81)), 13),
         Control("damping", "ξ, damping of (7)", (0.0, 1e-5, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0), 6),
         Control("epsilon", "ε, floor", (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1), 1),
     )
 
     def importance(v: Mapping) -> tuple[Sweep, Tensor]:
-        sweep = measured[v["scene"]]
+        sweep = swept[v["scene"]]
         omega, move = (torch.tensor([value], dtype=torch.float64) for value in (sweep.omega, sweep.move))
         return sweep, formulas.perfect_importance(omega, torch.zeros(1), move, v["damping"])
 
@@ -180,10 +181,10 @@ def measured_loss(measured: Sequence[Sweep]) -> Explorer:
         "itself moved the weight and beyond, below out to 1. Shaded: the observed side. Undamped (ξ = 0), the "
         "surrogate meets ω where training began, and is steeper than the loss of any of these weights alone.",
         controls,
-        tuple(map(_draw_sweep, measured)),
+        tuple(map(_draw_sweep, swept)),
         curves,
         readout,
-        {"sweeps": [{"move": sweep.move, "omega": sweep.omega} for sweep in measured]},
+        {"sweeps": [{"move": sweep.move, "omega": sweep.omega} for sweep in swept]},
     )
 
 
@@ -208,10 +209,11 @@ def _draw_sweep(sweep: Sweep):
     return drawn
 
 
-def measured(preset: str, name: str, seeds: int, folder: Path) -> list[Run]:
-    """The runs of *published* for every value of MEASURED, trained where they are missing."""
-    chosen = [experiment(preset, "alasso-published", {name: value}) for value in MEASURED[name]]
-    return reproduce.runs(chosen, range(seeds), folder)
+def measured(preset: str, names: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Run]]:
+    """By hyper-parameter, the runs of *published* at all its values in MEASURED; trained where they are missing."""
+    chosen = {name: [experiment(preset, "alasso-published", {name: v}) for v in MEASURED[name]] for name in names}
+    runs = iter(reproduce.runs(chain.from_iterable(chosen.values()), range(seeds), folder))
+    return {name: list(islice(runs, seeds * len(experiments))) for name, experiments in chosen.items()}
 
 
 def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:

@@ -264,3 +264,10 @@ def test_the_button_trains_the_run_that_the_command_line_would(tmp_path):
     assert progress.value == progress.max == 2
     assert button.disabled is False
     assert made._repr_mimebundle_()["text/html"].count("<svg") == 1
+
+
+def test_measured_runs_are_those_of_the_values_that_the_book_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(explorers, "MEASURED", {"a": ("0.5", "1.8"), "c_prime": ("0",)})
+    found = explorers.measured("pmnist-tiny", ["c_prime", "a"], 2, tmp_path)
+    settings = {name: [(run.hyperparameters[name], run.seed) for run in runs] for name, runs in found.items()}
+    assert settings == {"c_prime": [(0.0, 0), (0.0, 1)], "a": [(0.5, 0), (0.5, 1), (1.8, 0), (1.8, 1)]}
