@@ -86,7 +86,7 @@ def two_tasks() -> Explorer:
         "A parameter between two tasks: the past's surrogate, the new task's loss, their sum, and the next surrogate",
         "One parameter that the past wants at 0 and the new task elsewhere, both with coefficient 1. c and a decide "
         "where training stops (the thin line). c′ and a′ decide how steep the next surrogate is, and nothing else. "
-        "Only with c′ = c and a′ = a does it agree with the total loss on the stretch that training covered.",
+        "With c′ = c and a′ = a it is the total loss on the stretch that training covered.",
         controls,
         (drawn,),
         curves,

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 Points = tuple[np.ndarray, np.ndarray]  # x and y, (N,) each, in data coordinates
 Frame = list[float]  # sx, tx, sy, ty: the point (x, y) stands at (sx x + tx, sy y + ty) in the SVG
 INK = "#262626"  # of axes and text; becomes the colour of the text around the picture, light or dark
-WIDTH = 5.2  # of a figure, in inches: text stays legible at the width of a phone
+WIDTH = 4.6  # of a figure, in inches: text stays legible at the width of a phone
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -195,12 +195,12 @@ def moved(text: str, frames: Mapping[str, Frame], curves: Mapping[str, Points]) 
 
 def named(picture: str, title: str) -> str:
     """The SVG as one image to screen readers, at a width that a page can hold."""
-    style = "width: 100%; max-width: 36rem; height: auto"
+    style = "width: 100%; max-width: 32rem; height: auto"
     return picture.replace("<svg", f'<svg role="img" aria-label="{escape(title)}" style="{style}"', 1)
 
 
 def _input(control: Control) -> ipywidgets.Widget:
     options = [(text, index) for index, text in enumerate(control.texts)]
     widget = ipywidgets.Dropdown if control.is_menu else ipywidgets.SelectionSlider
-    look = {"style": {"description_width": "11rem"}, "layout": {"width": "36rem", "max_width": "100%"}}
+    look = {"style": {"description_width": "11rem"}, "layout": {"width": "32rem", "max_width": "100%"}}
     return widget(options=options, index=control.start, description=control.label, **look)
