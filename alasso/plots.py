@@ -75,6 +75,7 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
         ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
     ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
     ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
 

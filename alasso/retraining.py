@@ -5,6 +5,7 @@ from functools import cached_property
 
 import ipywidgets
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from alasso import datasets, plots, train
 from alasso.presets import experiment
@@ -31,6 +32,7 @@ class Retraining:
         drawn, (ax,) = figure(1, 3.4)
         plots.average_accuracy(ax, list(known))
         ax.set_xlim(right=len(known[0].matrix) + 0.5)
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         moving(ax, "new", color=INK, linewidth=2.2)
         self.text, self.frames = svg(drawn, "retraining")
 
