@@ -7,7 +7,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from alasso import datasets, plots, train
+from alasso import datasets, metrics, plots, train
 from alasso.presets import experiment
 from alasso.results import Run
 from alasso.tasks import permuted_stream
@@ -23,7 +23,7 @@ class Retraining:
     TITLE = "Average accuracy against the number of tasks trained: the known runs, and in JupyterLab yours"
     CAPTION = (
         "Average test accuracy of the tasks seen so far. In JupyterLab this picture has a slider for a and a button: "
-        "the demonstration is trained while you watch, and its curve is drawn in beside the known ones."
+        "the demonstration is trained while you watch, and its curve is drawn, in black, beside the known ones."
     )
 
     def __init__(self, known: Sequence[Run], seed: int = 0):
@@ -31,7 +31,8 @@ class Retraining:
         plots.use_style()
         drawn, (ax,) = figure(1, 3.4)
         plots.average_accuracy(ax, list(known))
-        ax.set_xlim(right=len(known[0].matrix) + 0.5)
+        lowest = min(metrics.average_accuracy(run.matrix).min() for run in known)
+        ax.set(xlim=(None, len(known[0].matrix) + 0.5), ylim=(max(0, lowest - 0.1), None))  # room for a worse run
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         moving(ax, "new", color=INK, linewidth=2.2)
         self.text, self.frames = svg(drawn, "retraining")
