@@ -25,9 +25,9 @@ ANCHOR, SIDE, IMPORTANCE, NEXT_CURVATURE = torch.tensor([[0.0], [-1.0], [1.0], [
 
 MEASURED = {
     "a": ("0.5", "0.8", "1", "1.2", "1.5", "1.8", "2", "3", "4", "5", "8"),
-    "c": ("0.1", "0.3", "1", "3", "10"),
-    "c_prime": ("0", "1", "10"),
-    "a_prime": ("0.5", "1", "1.8", "3", "5"),
+    "c": ("0.1", "0.3", "1", "3", "10", "30", "100"),
+    "c_prime": ("0", "0.3", "1", "3", "10", "100", "1000"),
+    "a_prime": ("0.5", "1", "1.8", "3", "5", "100", "1000"),
 }
 """The values of each hyper-parameter that the demonstration was trained with, all else as in *published*."""
 
