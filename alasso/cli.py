@@ -6,34 +6,41 @@ from pathlib import Path
 
 import torch
 
-from alasso import metrics, results, train
-from alasso.errors import BadInput
+from alasso import fast, metrics, results
+from alasso.errors import BadInput, Diverged, Interrupted
 from alasso.presets import METHODS, PRESETS, TARGETS, experiment
+from alasso.run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
+    """Returns the exit status: 0; after one line that says why, 2 for bad input, 1 for a run that diverged, and 128
+    plus the number of the signal that stopped one."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen)
-    except BadInput as error:
+    except (BadInput, Diverged, Interrupted) as error:
         print(f"alasso: {error}", file=sys.stderr)
-        return 2
+        return 128 + error.signal if isinstance(error, Interrupted) else 2 if isinstance(error, BadInput) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="alasso", description="Continual learning by asymmetric loss approximation.")
     commands = parser.add_subparsers(title="commands", required=True)
 
-    run = commands.add_parser("run", help="train one method with one seed, and keep its result")
-    run.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
-    run.add_argument("method", help="the method: " + ", ".join(METHODS))
-    run.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
-    run.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
-    run.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
-    run.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
-    run.set_defaults(function=_run)
+    one = commands.add_parser("run", help="train one method with one seed, and keep its result")
+    one.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
+    one.add_argument("method", help="the method: " + ", ".join(METHODS))
+    one.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
+    one.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
+    one.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    one.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
+    path = run.add_mutually_exclusive_group()
+    path.add_argument("--reference", action="store_true", help="train by the reference loop: eager float32, slower")
+    path.add_argument(
+        "--precision", choices=fast.PRECISIONS, help="of matrix products (default: what suits the hardware)"
+    )
+    one.set_defaults(function=_run)
 
     listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
     listing.set_defaults(function=_list)
@@ -52,7 +59,7 @@ def _run(chosen: argparse.Namespace) -> int:
     folder = chosen.results or results.project() / "results"
     path = todo.path(folder, seed)
     known = path.exists()
-    record = train.run(todo, seed, folder, _device(chosen.device))
+    record = run(todo, seed, folder, _device(chosen.device), reference=chosen.reference, precision=chosen.precision)
     final = metrics.average_accuracy(record.matrix)[-1]
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0

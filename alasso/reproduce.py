@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from alasso import datasets, results, train
+from alasso import datasets, results, run
 from alasso.presets import Experiment
 from alasso.results import Run
 
@@ -31,8 +31,8 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
         with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
             done = pool.map(_train, *zip(*missing, strict=True), repeat(folder))
             list(tqdm(done, total=len(missing), desc=f"training, {workers} at a time", unit="run"))
-    return [train.load(experiment, seed, folder) for experiment, seed in wanted]
+    return [run.load(experiment, seed, folder) for experiment, seed in wanted]
 
 
 def _train(experiment: Experiment, seed: int, folder: Path) -> None:
-    train.run(experiment, seed, folder, progress=False)
+    run.run(experiment, seed, folder, progress=False)
