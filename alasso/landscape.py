@@ -21,9 +21,10 @@ from torch.nn import functional as F
 from alasso import datasets, results
 from alasso.networks import MLP, loss_and_gradient, pixels
 from alasso.presets import experiment
+from alasso.run import build_network
 from alasso.surrogates import SI
 from alasso.tasks import PermutedTask, generator, permuted_stream
-from alasso.train import adam, build_network, initial_theta, train_task
+from alasso.train import Learner, Place, initial_theta, train_task
 
 BATCH = 5000
 
@@ -45,14 +46,10 @@ def first_task(preset: str, seed: int) -> FirstTask:
     dataset = datasets.load(protocol.dataset)
     (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
     network, observer = build_network(protocol, dataset), SI(c=0)  # weightless: plain training that keeps ω
-
-    def tick(*_):
-        pass
-
-    theta = initial_theta(network, task, protocol, seed, "cpu", tick)
-    state = observer.init(theta, task)
-    state, _ = train_task(network, observer, state, theta, adam(theta, protocol), task, protocol, seed, tick)
-    return FirstTask(network, task, state.anchor, theta.detach(), state.path_integral)
+    theta = initial_theta(network, task, protocol, seed, "cpu", Learner)
+    learner = Learner(network, observer, theta, task, protocol)
+    train_task(learner, task, protocol, seed, Place(), lambda *_: None)
+    return FirstTask(network, task, learner.state.anchor, theta.detach(), learner.state.path_integral)
 
 
 @torch.no_grad()

@@ -1,16 +1,18 @@
 """The demonstration trained anew, by a button in JupyterLab."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import ipywidgets
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from alasso import datasets, metrics, plots, train
+from alasso import datasets, metrics, plots
 from alasso.presets import experiment
 from alasso.results import Run
+from alasso.run import build_network
 from alasso.tasks import permuted_stream
+from alasso.train import Place, Watch, train_stream
 from alasso.widgets import INK, both_faces, figure, moved, moving, named, svg
 
 
@@ -42,15 +44,12 @@ class Retraining:
         curve = np.arange(1, len(averages) + 1), np.array(averages)
         return named(moved(self.text, self.frames, {"new": curve}), self.TITLE)
 
-    def train(self, a: float, tick: Callable) -> Iterator[list[float]]:
-        """Average accuracies so far, after each task of a new run with this a."""
+    def train(self, a: float, watch: Watch) -> None:
+        """A new run with this a; nothing is kept of it but what `watch` sees."""
         chosen = experiment(self.known[0].preset, self.known[0].method, {"a": f"{a:g}"})
         protocol, dataset = chosen.protocol, datasets.load(chosen.protocol.dataset)
         stream = permuted_stream(dataset, protocol.tasks, self.seed, protocol.permute_first)
-        network, averages = train.build_network(protocol, dataset), []
-        for seen, _, _ in train.train_stream(network, chosen.surrogate, stream, protocol, self.seed, "cpu", tick):
-            averages.append(float(np.mean(seen)))
-            yield averages
+        train_stream(build_network(protocol, dataset), chosen.surrogate, stream, protocol, self.seed, "cpu", watch)
 
     @cached_property
     def view(self) -> ipywidgets.Widget:
@@ -60,18 +59,20 @@ class Retraining:
         progress = ipywidgets.IntProgress(max=protocol["tasks"] * protocol["epochs"], description="epochs")
         picture = ipywidgets.HTML(self.picture([]))
 
-        def tick(task: int, epoch: int, loss: float) -> None:
-            progress.value = task * protocol["epochs"] + epoch + 1
+        def watch(place: Place, learner, loss: float) -> None:
+            progress.value = place.task * protocol["epochs"] + place.epoch
+            if place.epoch == place.step == 0:  # a task has ended
+                averages = [float(np.mean(seen)) for seen, *_ in place.done]
+                picture.value = self.picture(averages)
+                status.value = (
+                    f'<p role="status">a = {slider.value:g}, seed {self.seed}: {100 * averages[-1]:.1f} % on average '
+                    f"after {len(averages)} of {protocol['tasks']} tasks.</p>"
+                )
 
         def start(_) -> None:
             button.disabled = True
             try:
-                for averages in self.train(slider.value, tick):
-                    picture.value = self.picture(averages)
-                    status.value = (
-                        f'<p role="status">a = {slider.value:g}, seed {self.seed}: {100 * averages[-1]:.1f} % on '
-                        f"average after {len(averages)} of {protocol['tasks']} tasks.</p>"
-                    )
+                self.train(slider.value, watch)
             finally:
                 button.disabled = False
 

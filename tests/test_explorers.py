@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from alasso import explorers, formulas, landscape, metrics, train, widgets
+from alasso import explorers, formulas, landscape, metrics, widgets
 from alasso.explorers import Sweep
 from alasso.presets import METHODS, experiment
 from alasso.results import Run
 from alasso.retraining import Retraining
+from alasso.run import run
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 METHOD = "alasso-published"
@@ -242,21 +243,21 @@ def test_accuracies_are_those_of_the_records():
     for a in (0.5, 1.8, 3.0):
         runs = [run for run in RUNS if run.hyperparameters["a"] == a]
         curves = made.curves({"a": a})
-        for seed, run in enumerate(runs):
-            np.testing.assert_allclose(curves[f"final-{seed}"][1], run.matrix[-1], atol=1e-5)
-            np.testing.assert_allclose(curves[f"learned-{seed}"][1], run.matrix.diagonal(), atol=1e-5)
+        for seed, record in enumerate(runs):
+            np.testing.assert_allclose(curves[f"final-{seed}"][1], record.matrix[-1], atol=1e-5)
+            np.testing.assert_allclose(curves[f"learned-{seed}"][1], record.matrix.diagonal(), atol=1e-5)
         average = 100 * np.mean([metrics.average_accuracy(run.matrix)[-1] for run in runs])
         assert f"a = {a:g}: {average:.1f} % on average" in made.readout({"a": a})
     assert made.start == {"a": METHODS[METHOD].surrogate.a}
 
 
 def test_the_button_trains_the_run_that_the_command_line_would(tmp_path):
-    known = [train.run(experiment("pmnist-tiny", METHOD), 0, tmp_path, progress=False)]
+    known = [run(experiment("pmnist-tiny", METHOD), 0, tmp_path, progress=False, reference=True)]
     made = Retraining(known)
     slider, button, progress, status, picture = made.view.children
     slider.value = 3.0
     button.click()
-    expected = train.run(experiment("pmnist-tiny", METHOD, {"a": "3"}), 0, tmp_path, progress=False)
+    expected = run(experiment("pmnist-tiny", METHOD, {"a": "3"}), 0, tmp_path, progress=False, reference=True)
     averages = metrics.average_accuracy(expected.matrix)
     assert picture.value == made.picture(averages.tolist())
     assert picture.value != made.picture([])

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from alasso import landscape, results
 from alasso.networks import MLP, pixels
 from alasso.presets import experiment
+from alasso.run import build_network
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator, permuted_stream
-from alasso.train import build_network, train_stream
+from alasso.train import train_stream
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_first_task_is_that_of_plain_training(first):
             caught.append(theta.clone())
             return theta
 
-    list(train_stream(build_network(protocol, first.task.dataset), Spy(), stream, protocol, 3, "cpu", lambda *_: None))
+    train_stream(build_network(protocol, first.task.dataset), Spy(), stream, protocol, 3, "cpu", lambda *_: None)
     assert torch.equal(first.theta, caught[0])
     assert not torch.equal(first.theta, first.previous)
 
