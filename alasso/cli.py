@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
     one.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
     one.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
-    path = run.add_mutually_exclusive_group()
+    path = one.add_mutually_exclusive_group()
     path.add_argument("--reference", action="store_true", help="train by the reference loop: eager float32, slower")
     path.add_argument(
         "--precision", choices=fast.PRECISIONS, help="of matrix products (default: what suits the hardware)"
