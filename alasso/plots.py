@@ -65,6 +65,22 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     return ax
 
 
+def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
+    """Average accuracy at the end, one column a value of a setting: a dot for each seed, a line through the means.
+
+    Columns stand side by side at 0, 1, …, whatever the distance of their values.
+    """
+    finals = [[metrics.average_accuracy(run.matrix)[-1] for run in runs] for runs in groups.values()]
+    colour, dash = LINES[next(iter(groups.values()))[0].method]
+    for column, final in enumerate(finals):
+        ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
+    ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
+    ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return ax
+
+
 def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     """Average accuracy at the end, one row a group of runs: a dot for each seed, a bar for their mean.
 

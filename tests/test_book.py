@@ -14,8 +14,6 @@ from urllib.parse import unquote, urlsplit
 import papermill
 import pytest
 import yaml
-from browser import find as find_browser
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
@@ -25,6 +23,8 @@ TINY = {  # every notebook, with what makes it small
     "surrogate": {"epochs": 1},
     "perfect": {"tasks": 4},
     "other_side": {"per_layer": 10},
+    "tune_a": {},
+    "decoupling": {},
     "permuted_mnist": {"methods": ["none", "si"]},
     "all_methods": {"methods": ["none", "si"]},
     "switches": {},
@@ -34,9 +34,8 @@ EQUATIONS = {  # (1) to (11), in the paper's order
     "other_side": ["side", "asymmetric", "total"],
     "perfect": ["perfect", "vertex", "recursion", "drop-new", "drop-past"],
 }
-CHAPTERS = ["forgetting", "surrogate", "perfect", "other_side"]  # with exercises
+CHAPTERS = ["forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"]  # with exercises
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 class Page(HTMLParser):
@@ -178,17 +177,6 @@ def test_notebooks_ran_from_top_to_bottom(site, name):
     notebook = json.loads((site.parents[1] / "results" / "executed" / f"{name}.ipynb").read_text(encoding="utf-8"))
     counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = find_browser()
-    if found is None:
-        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield running
-        running.close()
 
 
 @pytest.fixture(params=["light", "dark"])

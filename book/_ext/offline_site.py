@@ -30,17 +30,22 @@ def copy_mathjax(app, exception):
             shutil.copyfile(file, copy)
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
-    """Jupyter Book always adds thebe, which runs cells on a remote server and breaks pages that lack one."""
+def drop_live(app, pagename, templatename, context, doctree):
+    """Drops what only a kernel could use.
+
+    Jupyter Book always adds thebe, which runs cells on a remote server and breaks pages that lack one; MyST-NB adds the
+    state of the widgets, of which the page shows the other face.
+    """
 
     def unwanted(script) -> bool:
-        return "thebe" in f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()
+        text = f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()
+        return "thebe" in text or "jupyter.widget-state" in text
 
     for key in ("script_files", "css_files"):
         context[key] = [file for file in context.get(key, []) if not unwanted(file)]
 
 
 def setup(app):
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_live, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
