@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import papermill
 import pytest
-import yaml
 from browser import find as find_browser
 from playwright.sync_api import sync_playwright
 
@@ -84,8 +83,8 @@ def is_remote(url: str) -> bool:
 
 
 def test_every_chapter_has_a_page(site):
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for name in [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]:
+    names = re.findall(r"^root: (\S+)|- file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in (root or chapter for root, chapter in names):
         assert (site / f"{name}.html").is_file(), name
 
 
