@@ -20,6 +20,7 @@ SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
 BUILD = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-n"]
 SMALL = {"preset": "pmnist-tiny", "methods": ["none", "si"], "seeds": 1}
 TINY = {"permuted_mnist": SMALL, "all_methods": SMALL, "switches": {"preset": "pmnist-tiny", "seeds": 1}}
+TINY |= {"paper_vs_ours": {}}
 EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
 EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
