@@ -95,8 +95,9 @@ def scales(claim: Claim) -> list[str]:
 
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:
-    """Markdown: one row a claim and preset that has its runs; one row for a claim that has none yet."""
+    """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
     rows = ["| source | claim | paper | ours | seed by seed | difference | verdict | run |", f"|{'---|' * 8}"]
+    missing = {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
         start = (
@@ -109,8 +110,9 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             rows.append(f"{start} | {ours} | {seeds(result)} | {difference} | {verdict} | `{result.runs[0].command}` |")
         if not found:
             command = claim.experiments(claim.preset)[0].command(0)
-            rows.append(f"{start} | not run yet | | | | `{command}`: {PRESETS[claim.preset].cost} |")
-    return "\n".join(rows)
+            rows.append(f"{start} | not run yet | | | | `{command}` |")
+            missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
+    return "\n".join([*rows, "", *missing.values()])
 
 
 def seeds(result: Outcome) -> str:

@@ -101,6 +101,7 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
     for claim in stated:
         assert -1 <= claim.paper <= 1
         assert all(made.preset == claim.preset for made in claim.experiments(claim.preset))
-    rows = claims.table(stated, tmp_path).splitlines()
+    rows, costs = (part.splitlines() for part in claims.table(stated, tmp_path).split("\n\n"))
     assert len(rows) == 2 + len(stated)
     assert {row.count("|") for row in rows} == {9}
+    assert len(costs) == len({claim.preset for claim in stated})
