@@ -48,7 +48,7 @@ def figure(*methods: str) -> Figure:
 
 def table(*methods: str) -> str:
     """Markdown: what these methods kept, learned and forgot, with every seed; where they stand; the commands."""
-    rows = ["| | kept, % | seed by seed | learned, % | forgetting, % |", "|---|---|---|---|---|"]
+    rows = ["| method, preset | kept, % | seed by seed | learned, % | forgetting, % |", "|---|---|---|---|---|"]
     notes = []
     for preset, runs in _panels(methods).items():
         for method in (method for method in methods if method in runs):

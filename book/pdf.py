@@ -44,21 +44,22 @@ def build() -> Path:
     return page
 
 
-def printed(page: Path, target: Path) -> None:
+def printed(page: Path, target: Path, chromium) -> None:
     """Print the page, once its formulas are set, with an outline of the headings."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser.find(), args=["--no-sandbox"])
-        tab = running.new_context(offline=True, color_scheme="light").new_page()
-        tab.goto(page.as_uri())
-        tab.wait_for_function("window.MathJax?.startup?.promise?.then(() => true)")
-        tab.add_style_tag(content=STYLE)
-        tab.evaluate(OPENED)
-        margin = {"top": "15mm", "bottom": "15mm", "left": "15mm", "right": "15mm"}
-        options = {"display_header_footer": True, "header_template": "<p></p>", "footer_template": NUMBER}
-        tab.pdf(path=target, format="A4", print_background=True, outline=True, tagged=True, margin=margin, **options)
-        running.close()
+    tab = chromium.new_context(offline=True, color_scheme="light").new_page()
+    tab.goto(page.as_uri())
+    tab.wait_for_function("window.MathJax?.startup?.promise?.then(() => true)")
+    tab.add_style_tag(content=STYLE)
+    tab.evaluate(OPENED)
+    margin = {"top": "15mm", "bottom": "15mm", "left": "15mm", "right": "15mm"}
+    options = {"display_header_footer": True, "header_template": "<p></p>", "footer_template": NUMBER}
+    tab.pdf(path=target, format="A4", print_background=True, outline=True, tagged=True, margin=margin, **options)
+    tab.close()
 
 
 if __name__ == "__main__":
-    printed(build(), TARGET)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser.find(), args=["--no-sandbox"])
+        printed(build(), TARGET, running)
+        running.close()
     print(f"{TARGET}: {TARGET.stat().st_size / 1e6:.1f} MB")

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from browser import find as find_browser
+from playwright.sync_api import sync_playwright
 
 from alasso import datasets
 from alasso.datasets import Dataset
@@ -35,3 +37,16 @@ def offline(monkeypatch):
         raise OSError(f"no route to {url}")
 
     monkeypatch.setattr(datasets, "download_url", unreachable)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium, silent but for what a test asks of it."""
+    found = find_browser()
+    if found is None:
+        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
+    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=quiet)
+        yield running
+        running.close()

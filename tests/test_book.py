@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import papermill
 import pytest
-from browser import find as find_browser
-from playwright.sync_api import sync_playwright
+from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
@@ -24,7 +23,6 @@ TINY |= {"paper_vs_ours": {}}
 EQUATIONS = ["total-si", "quadratic", "si", "side", "asymmetric", "total", "perfect", "vertex", "recursion", "drop-new"]
 EQUATIONS += ["drop-past"]  # (1) to (11), in the paper's order
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 class Page(HTMLParser):
@@ -134,17 +132,6 @@ def test_notebooks_ran_from_top_to_bottom(site, name):
     assert counts == list(range(1, len(counts) + 1))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    found = find_browser()
-    if found is None:
-        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield running
-        running.close()
-
-
 @pytest.fixture(params=["light", "dark"])
 def opened(request, browser, pages):
     """Opens every page in turn in one window: yields (the page in the browser, the page as a file, what went wrong)."""
@@ -176,6 +163,34 @@ def test_pages_open_without_fault(opened):
         assert tab.locator("mjx-merror").count() == 0, page.path
         assert tab.locator("mjx-container").count() == len(re.findall(r'class="math ', page.text)), page.path
         assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)"), page.path
+
+
+def test_pages_are_accessible(opened):
+    for tab, page, _ in opened(DESK):
+        found = Axe().run(tab, context="main").response["violations"]
+        assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == [], page.path
+
+
+def test_formulas_without_mathjax_are_noticed(browser, pages):
+    page = next(page for page in pages if 'class="math' in page.text)
+    context = browser.new_context(offline=True)
+    context.route("**/mathjax/**", lambda route: route.abort())
+    tab, failed = context.new_page(), []
+    tab.on("requestfailed", lambda request: failed.append(request.url))
+    tab.goto(page.path.as_uri())
+    assert [url for url in failed if url.endswith("tex-mml-chtml.js")]
+    assert tab.locator("mjx-container").count() == 0
+    context.close()
+
+
+def test_the_front_page_fits_a_screen(browser, site):
+    context = browser.new_context(offline=True, viewport=DESK)
+    tab = context.new_page()
+    tab.goto((site / "book" / "index.html").as_uri())
+    for part in (".front figure img", *(f".front .sd-card:has-text('{way}')" for way in ("Read", "Run", "Reproduce"))):
+        box = tab.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= DESK["height"], part
+    context.close()
 
 
 def test_figures_have_a_light_ground_in_dark_mode_too(opened):
