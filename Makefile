@@ -1,4 +1,5 @@
-# make book: the environment, the benchmark notebook on embedded real data, the book.   make test: the tests.
+# make book: the environment, the benchmark notebook on embedded real data, the book.   make pdf: the same as one file.
+# make test: the tests.
 # CPU-only PyTorch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
 
 PYTHON ?= python3
@@ -8,10 +9,15 @@ READY := $(VENV)/.ready
 PAGES := $(patsubst notebooks/%,results/executed/%,$(filter-out %/target.ipynb,$(wildcard notebooks/*.ipynb)))
 HTML := _build/html/index.html
 
-.PHONY: book test lint lock readme clean
+.PHONY: book pdf test lint lock readme clean
 
 book: $(HTML)
 	@echo "Open $(CURDIR)/$(HTML)"
+
+# The whole book as one file, _build/alasso.pdf.
+pdf: $(PAGES)
+	@$(BIN)/python tests/browser.py
+	$(BIN)/python book/pdf.py
 
 test: $(READY)
 	@$(BIN)/python tests/browser.py

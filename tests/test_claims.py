@@ -1,0 +1,107 @@
+"""Verdicts on the papers' numbers, from records made up for the purpose."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from alasso import claims, results
+from alasso.claims import Claim
+from alasso.presets import experiment
+from alasso.results import Run
+
+PRESET = "pmnist10"
+NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
+
+
+def write(folder: Path, method: str, seed: int, final: float, settings=None) -> None:
+    """A record of this experiment whose average accuracy at the end is `final`."""
+    made = experiment(PRESET, method, settings)
+    run = Run(
+        schema=results.SCHEMA,
+        preset=PRESET,
+        method=method,
+        seed=seed,
+        command=made.command(seed),
+        protocol=asdict(made.protocol),
+        hyperparameters=asdict(made.surrogate),
+        accuracy=[[0.99, None], [final - 0.01, final + 0.01]],
+        loss=[0.1, 0.1],
+        seconds=[1.0, 1.0],
+        parameters=1,
+        dataset_sha256="0" * 64,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        versions={"torch": "2"},
+        commit="0" * 40,
+        dirty=False,
+        started="",
+        finished="",
+    )
+    results.save(run, made.path(folder, seed))
+
+
+@pytest.mark.parametrize(
+    ("paper", "flags", "verdict"),
+    [
+        (0.905, {}, "agrees"),
+        (0.88, {}, "higher"),
+        (0.93, {}, "lower"),
+        (0.88, {"about": True}, "agrees"),
+        (0.88, {"at_least": True}, "agrees"),
+        (0.93, {"at_least": True}, "lower"),
+    ],
+)
+def test_one_seed_is_judged_by_the_distance_alone(tmp_path, paper, flags, verdict):
+    write(tmp_path, "si", 0, 0.9)
+    claim = Claim("Table", "SI", paper, PRESET, "si", **flags)
+    found = claims.outcome(claim, PRESET, tmp_path)
+    assert (found.error, found.verdict(claim)) == (0, verdict)
+
+
+def test_seeds_that_scatter_widen_the_verdict_by_two_standard_errors(tmp_path):
+    for seed, final in enumerate((0.88, 0.90, 0.92)):
+        write(tmp_path, "si", seed, final)
+    error = 0.02 / 3**0.5  # by hand: sample deviation .02 of three
+    for distance, verdict in ((0.01 + 2 * error - 1e-6, "agrees"), (0.01 + 2 * error + 1e-6, "lower")):
+        claim = Claim("Table", "SI", 0.9 + distance, PRESET, "si")
+        found = claims.outcome(claim, PRESET, tmp_path)
+        assert found.error == pytest.approx(error)
+        assert found.verdict(claim) == verdict
+
+
+def test_a_difference_is_to_the_best_of_the_others(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
+    write(tmp_path, "alasso-published", 0, 0.9)
+    write(tmp_path, "none", 0, 0.5)
+    assert claims.outcome(claim, PRESET, tmp_path) is None  # SI has not run
+    write(tmp_path, "si", 0, 0.7)
+    found = claims.outcome(claim, PRESET, tmp_path)
+    assert found.ours == pytest.approx(0.2)
+    assert found.rival[0].method == "si"
+    assert claims.seeds(found) == "90.0; SI 70.0"
+
+
+def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
+    claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
+    write(tmp_path, "alasso-published", 0, 0.9)
+    assert claims.outcome(claim, PRESET, tmp_path) is None
+    assert "not run yet" in claims.table([claim], tmp_path)
+    write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
+    assert "| 90.0 | 80.0 | 80.0 | -10.0 | lower | `alasso run pmnist10 alasso-published --seed 0 --set a=3.0`" in (
+        claims.table([claim], tmp_path)
+    )
+    assert "for 1 of 1 numbers: agrees 0, higher 0, lower 1" in claims.summary([claim], tmp_path)
+
+
+def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
+    stated = claims.load(NUMBERS)
+    assert len({claim.what for claim in stated}) == len(stated)
+    for claim in stated:
+        assert -1 <= claim.paper <= 1
+        assert all(made.preset == claim.preset for made in claim.experiments(claim.preset))
+    rows, costs = (part.splitlines() for part in claims.table(stated, tmp_path).split("\n\n"))
+    assert len(rows) == 2 + len(stated)
+    assert {row.count("|") for row in rows} == {9}
+    assert len(costs) == len({claim.preset for claim in stated})

@@ -1,0 +1,83 @@
+"""The loop that the book offers for other projects does what the package's own loop does."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from alasso import train
+from alasso.networks import pixels
+from alasso.protocol import Protocol
+from alasso.surrogates import ALASSO, SI, NoSurrogate
+from alasso.tasks import batches, generator
+
+BOOK = Path(__file__).parents[1] / "book"
+sys.path.insert(0, str(BOOK))
+import own_project  # noqa: E402
+
+PROTOCOL = Protocol(tasks=3, hidden=(8,), epochs=4, batch_size=16)
+SEED = 5
+
+
+class Batches:
+    """A task of the stream as a loop of one's own sees it: the same batches as the package's, epoch by epoch."""
+
+    def __init__(self, task):
+        self.task, self.epoch = task, -1
+
+    def __iter__(self):
+        self.epoch += 1
+        images, labels = self.task.train()
+        for index in batches(len(labels), PROTOCOL.batch_size, SEED, self.task.index, self.epoch, self.task.epoch_size):
+            yield pixels(images[index]), labels[index]
+
+
+def module(network, theta: torch.Tensor) -> nn.Module:
+    """The same network as a module, with the same weights."""
+    layers = [nn.Linear(*sizes) for sizes in zip(network.sizes, network.sizes[1:], strict=False)]
+    model = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
+    nn.utils.vector_to_parameters(theta.clone(), model.parameters())
+    return model
+
+
+@pytest.mark.parametrize(
+    "surrogate", [NoSurrogate(), SI(c=10.0, damping=1e-3), replace(ALASSO.published(), damping=1e-3), ALASSO()]
+)
+def test_it_is_the_loop_of_the_package(network, stream, surrogate):
+    theta = network.init(generator(SEED, "initialisation", 0))
+    model = module(network, theta)
+    state, optimizer = surrogate.init(theta, stream[0]), train.adam(theta, PROTOCOL)
+    steps = own_project.learn(
+        model, map(Batches, stream), nn.functional.cross_entropy, PROTOCOL.epochs, 1e-3, surrogate
+    )
+    start = theta.clone()
+    for task, _ in zip(stream, steps, strict=True):
+        state, _ = train.train_task(network, surrogate, state, theta, optimizer, task, PROTOCOL, SEED, lambda *_: None)
+        state = surrogate.consolidate(state, theta, network, task, None)
+        # Adam turns a rounding error of a small gradient into one of a step: 1e-3 is one step, 1e-5 a hundredth.
+        assert (own_project.flat(model.parameters()) - theta).abs().max() < 1e-5
+    assert (theta - start).abs().max() > 1e-2
+
+
+def test_parameters_that_a_task_does_not_use_stay(network):
+    class TwoOutputs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.heads, self.task = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)]), 0
+
+        def forward(self, x):
+            return self.heads[self.task](x)
+
+    torch.manual_seed(0)
+    model, before = TwoOutputs(), None
+    batch = (torch.randn(8, 3), torch.randint(0, 2, (8,)))
+    for _ in own_project.learn(model, [[batch], [batch]], nn.functional.cross_entropy, epochs=3):
+        if before is None:  # after the first task: its own output has moved, the other's has not
+            before = own_project.flat(model.heads[1].parameters())
+            model.task = 1
+    torch.manual_seed(0)
+    assert torch.equal(before, own_project.flat(TwoOutputs().heads[1].parameters()))
+    assert not torch.equal(before, own_project.flat(model.heads[1].parameters()))
