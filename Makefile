@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PAGES := $(patsubst notebooks/%,results/executed/%,$(wildcard notebooks/*.ipynb))
+PAGES := $(patsubst notebooks/%,results/executed/%,$(filter-out %/target.ipynb,$(wildcard notebooks/*.ipynb)))
 HTML := _build/html/index.html
 
 .PHONY: book pdf test lint lock readme clean
@@ -53,6 +53,6 @@ results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard r
 	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@
 
-$(HTML): $(PAGES) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py
+$(HTML): $(PAGES) $(wildcard results/executed/*-*.ipynb) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc') alasso/formulas.py
 	$(BIN)/jupyter-book build . --all -W --keep-going -n
 	@touch $@

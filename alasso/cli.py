@@ -1,4 +1,4 @@
-"""The command line: `alasso run` and `alasso list`."""
+"""The command line: `alasso run`, `reproduce`, `collect` and `list`."""
 
 import argparse
 import sys
@@ -6,34 +6,60 @@ from pathlib import Path
 
 import torch
 
-from alasso import metrics, results, train
-from alasso.errors import BadInput
+from alasso import batch, collect, fast, metrics, results
+from alasso.errors import BadInput, Diverged, Interrupted
 from alasso.presets import METHODS, PRESETS, TARGETS, experiment
+from alasso.run import run
+
+SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the paper's"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
+    """Returns the exit status: 0; after one line that says why, 2 for bad input, 1 for a run that diverged, and 128
+    plus the number of the signal that stopped one."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen)
-    except BadInput as error:
-        print(f"alasso: {error}", file=sys.stderr)
-        return 2
+    except (BadInput, Diverged, Interrupted) as error:
+        print("alasso:", *str(error).splitlines(), file=sys.stderr)
+        return 128 + error.signal if isinstance(error, Interrupted) else 2 if isinstance(error, BadInput) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="alasso", description="Continual learning by asymmetric loss approximation.")
     commands = parser.add_subparsers(title="commands", required=True)
 
-    run = commands.add_parser("run", help="train one method with one seed, and keep its result")
-    run.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
-    run.add_argument("method", help="the method: " + ", ".join(METHODS))
-    run.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
-    run.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
-    run.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
-    run.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
-    run.set_defaults(function=_run)
+    one = commands.add_parser("run", help="train one method with one seed, and keep its result")
+    one.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
+    one.add_argument("method", help="the method: " + ", ".join(METHODS))
+    one.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
+    one.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
+    one.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    one.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
+    path = one.add_mutually_exclusive_group()
+    path.add_argument("--reference", action="store_true", help="train by the reference loop: eager float32, slower")
+    path.add_argument(
+        "--precision", choices=fast.PRECISIONS, help="of matrix products (default: what suits the hardware)"
+    )
+    one.set_defaults(function=_run)
+
+    again = commands.add_parser("reproduce", help="compute what a figure or table misses, and make its page")
+    again.add_argument("targets", nargs="+", metavar="target", help="all, or: " + ", ".join(TARGETS))
+    again.add_argument("--scale", default="demo", help="demo (default), short or paper: " + SCALE_HELP)
+    again.add_argument("--seeds", default="1", help="how many seeds, 0 first (default 1)")
+    again.add_argument("--workers", help="how many runs at a time on this machine (default: one a core)")
+    again.add_argument(
+        "--dask", metavar="ADDRESS", help="send the runs to this Dask scheduler, such as tcp://host:8786"
+    )
+    again.add_argument("--dry-run", action="store_true", help="say what there is to do, and how long it takes")
+    again.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    again.set_defaults(function=_reproduce)
+
+    collecting = commands.add_parser("collect", help="list the results: seed, settings, commit, duration")
+    collecting.add_argument("--check", action="store_true", help="say which are of other formulas or settings than now")
+    collecting.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
+    collecting.set_defaults(function=_collect)
 
     listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
     listing.set_defaults(function=_list)
@@ -52,10 +78,34 @@ def _run(chosen: argparse.Namespace) -> int:
     folder = chosen.results or results.project() / "results"
     path = todo.path(folder, seed)
     known = path.exists()
-    record = train.run(todo, seed, folder, _device(chosen.device))
+    record = run(todo, seed, folder, _device(chosen.device), reference=chosen.reference, precision=chosen.precision)
     final = metrics.average_accuracy(record.matrix)[-1]
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0
+
+
+def _reproduce(chosen: argparse.Namespace) -> int:
+    if chosen.dask is not None and chosen.workers is not None:
+        raise BadInput(f"--workers {chosen.workers} with --dask: the scheduler knows how many workers there are")
+    return batch.run(
+        chosen.targets,
+        chosen.scale,
+        _count("--seeds", chosen.seeds),
+        chosen.results or results.project() / "results",
+        None if chosen.workers is None else _count("--workers", chosen.workers),
+        chosen.dask,
+        chosen.dry_run,
+    )
+
+
+def _collect(chosen: argparse.Namespace) -> int:
+    return collect.run(chosen.results or results.project() / "results", chosen.check)
+
+
+def _count(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise BadInput(f"{option} {text}: must be a whole number ≥ 1")
+    return int(text)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
@@ -66,8 +116,8 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 
 def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"--seed {text}: must be a whole number ≥ 0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadInput(f"--seed {text}: must be a whole number ≥ 0, of at most 18 digits")
     return int(text)
 
 

@@ -1,5 +1,20 @@
-"""The one exception that is the user's to mend."""
+"""What can end a run early; every message is one line."""
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be used; the message is one line that names it and says what would be right."""
+    """What the user gave cannot be used; the message names it and says what would be right."""
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number, or absurdly large; the message says where and with which hyper-parameters."""
+
+
+class Interrupted(RuntimeError):
+    """A signal asked the run to stop, and it did, saved; the message says how to go on."""
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.signal)  # an exception is copied from one process to another

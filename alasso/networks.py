@@ -1,10 +1,11 @@
 """Networks as functions of one flat parameter vector θ of shape (P,), on which every equation is one line.
 
-θ holds, layer by layer, the weight in row-major order and then the bias. A network's `logits` with a generator is the
-network in training, noise and all; without one it is the network as it is tested. `point` is the network whose θ is
-fitted first, and `lift` takes its θ to this one's: both do nothing but for the mean field, whose θ is a distribution.
+θ holds, layer by layer, the weight in row-major order and then the bias. `logits` with the `noise` of a batch is the
+network in training; without noise it is the network as it is tested. `point` is the network whose θ is fitted first,
+and `lift` takes its θ to this one's: both do nothing but for the mean field, whose θ is a distribution.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -98,12 +99,18 @@ class MLP(_Flat):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple((outputs, inputs) for inputs, outputs in pairwise(self.sizes))
 
-    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
+    def noise(self, batch: int, generator: Generator) -> list[Tensor]:
+        """What chance decides for one batch: uniform numbers for each layer that dropout thins."""
+        rates = (self.dropout[0], *[self.dropout[1]] * (len(self.sizes) - 2))
+        return [torch.rand(batch, n, generator=generator) for n, rate in zip(self.sizes, rates, strict=False) if rate]
+
+    def logits(self, theta: Tensor, x: Tensor, noise: list[Tensor] | None = None) -> Tensor:
         """x (B, inputs) → (B, classes)."""
         *hidden, (weight, bias) = self.layers(theta)
-        x = dropout(x, self.dropout[0], generator)
+        drawn = iter(noise) if noise else None
+        x = dropout(x, self.dropout[0], drawn)
         for w, b in hidden:
-            x = dropout(F.linear(x, w, b).relu(), self.dropout[1], generator)
+            x = dropout(F.linear(x, w, b).relu(), self.dropout[1], drawn)
         return F.linear(x, weight, bias)
 
     def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -149,18 +156,24 @@ class CNN(_Flat):
         convolutions = tuple((outputs, inputs, 3, 3) for inputs, outputs in pairwise(channels))
         return (*convolutions, (self.dense, flat), (self.classes, self.dense))
 
-    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
+    def noise(self, batch: int, generator: Generator) -> list[Tensor]:
+        """What chance decides for one batch: uniform numbers for the end of each block and for the dense layer."""
+        sides = [self.side // 2**k for k in range(1, len(self.blocks) + 1)]
+        shapes = [(batch, block[-1], side, side) for block, side in zip(self.blocks, sides, strict=True)]
+        return [torch.rand(shape, generator=generator) for shape in [*shapes, (batch, self.dense)]]
+
+    def logits(self, theta: Tensor, x: Tensor, noise: list[Tensor] | None = None) -> Tensor:
         """x (B, 3, H, W) → (B, classes)."""
         if x.shape[-1] != self.side:
             x = F.interpolate(x, size=self.side, mode="bilinear", align_corners=False)
-        layers = iter(self.layers(theta))
+        layers, drawn = iter(self.layers(theta)), iter(noise) if noise else None
         for block in self.blocks:
             for _ in block:
                 weight, bias = next(layers)
                 x = F.conv2d(x, weight, bias, padding=1).relu()
-            x = dropout(F.max_pool2d(x, 2), self.block_dropout, generator)
+            x = dropout(F.max_pool2d(x, 2), self.block_dropout, drawn)
         weight, bias = next(layers)
-        x = dropout(F.linear(x.flatten(1), weight, bias).relu(), self.dense_dropout, generator)
+        x = dropout(F.linear(x.flatten(1), weight, bias).relu(), self.dense_dropout, drawn)
         return F.linear(x, *next(layers))
 
 
@@ -198,39 +211,43 @@ class MeanFieldMLP:
         """Means at θ, small variances."""
         return torch.cat([theta, torch.full_like(theta, self.initial_log_variance)])
 
-    def logits(self, theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
-        """x (B, inputs) → (B, classes), one draw; without a generator, at the means."""
+    def noise(self, batch: int, generator: Generator) -> list[Tensor]:
+        """What chance decides for one batch: a normal number for each image and unit."""
+        return [torch.randn(batch, n, generator=generator) for n in self.sizes[1:]]
+
+    def logits(self, theta: Tensor, x: Tensor, noise: list[Tensor] | None = None) -> Tensor:
+        """x (B, inputs) → (B, classes), one draw; without noise, at the means."""
         means, log_variances = (self.point.layers(half) for half in theta.chunk(2))
         for layer, ((w, b), (log_w, log_b)) in enumerate(zip(means, log_variances, strict=True)):
             x = x if layer == 0 else x.relu()
             mean = F.linear(x, w, b)
-            if generator is not None:
-                noise = torch.randn(mean.shape, generator=generator).to(mean)
-                mean = mean + noise * F.linear(x**2, log_w.exp(), log_b.exp()).sqrt()
+            if noise:
+                mean = mean + noise[layer].to(mean) * F.linear(x**2, log_w.exp(), log_b.exp()).sqrt()
             x = mean
         return x
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
-        draws = named_generator(0, "predict")
-        return sum(self.logits(theta, x, draws).softmax(1) for _ in range(self.samples)) / self.samples
+        generator = named_generator(0, "predict")
+        draws = (self.noise(len(x), generator) for _ in range(self.samples))
+        return sum(self.logits(theta, x, noise).softmax(1) for noise in draws) / self.samples
 
 
-def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
-    """Each entry is zero with this probability and scaled up otherwise; x itself without a generator."""
-    if generator is None or rate == 0:
+def dropout(x: Tensor, rate: float, uniform: Iterator[Tensor] | None) -> Tensor:
+    """Zero where the next uniform numbers are below the rate, scaled up elsewhere; x itself without any."""
+    if uniform is None or rate == 0:
         return x
-    return x * (torch.rand(x.shape, generator=generator) >= rate).to(x) / (1 - rate)
+    return x * (next(uniform).to(x.device) >= rate).to(x) / (1 - rate)
 
 
 def loss_and_gradient(
-    network, theta: Tensor, x: Tensor, y: Tensor, outputs: slice = OUTPUTS, generator: Generator | None = None
+    network, theta: Tensor, x: Tensor, y: Tensor, outputs: slice = OUTPUTS, noise: list[Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy L(θ) of a batch, a scalar, and its gradient g, (P,). The loss of the task **alone**.
 
     The softmax is over the task's own outputs; y counts from the first of them.
     """
     theta = theta.detach().requires_grad_()
-    loss = F.cross_entropy(network.logits(theta, x, generator)[:, outputs], y)
+    loss = F.cross_entropy(network.logits(theta, x, noise)[:, outputs], y)
     (gradient,) = torch.autograd.grad(loss, theta)
     return loss.detach(), gradient
 

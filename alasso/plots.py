@@ -2,6 +2,7 @@
 
 Every seed is drawn as a thin line, their mean as a thick one. A method has one colour and dash everywhere, after the
 palette of Okabe and Ito, which colour-blind readers can tell apart, and its name stands at the end of its line.
+A dagger marks runs of code that was not committed; that epochs are fewer than the paper's stands above the figure.
 """
 
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alasso import metrics
-from alasso.presets import METHODS
+from alasso.presets import METHODS, PRESETS, SCALES
 from alasso.results import Run
 
 SOLID, DASHED, DOTTED = "-", (0, (5, 2)), (0, (1.2, 1.6))
@@ -83,9 +84,11 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
         ax.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.6)
         ax.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
     ax.axvline(np.mean(next(iter(finals.values()))), color="0.6", linewidth=1, linestyle=DASHED, zorder=0)
-    ax.set(yticks=range(len(finals)), yticklabels=list(finals), xlabel="average test accuracy at the end")
+    labels = [_marked(name, runs) for name, runs in groups.items()]
+    ax.set(yticks=range(len(finals)), yticklabels=labels, xlabel="average test accuracy at the end")
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _note(ax, [run for runs in groups.values() for run in runs])
     return ax
 
 
@@ -93,7 +96,8 @@ def _curves(ax: Axes, runs: list[Run], summary, front: Collection[str] = METHODS
     """One curve of summary(matrix), (T,), a run, and their mean a method."""
     ends = []
     for method in dict.fromkeys(run.method for run in runs):
-        curves = np.array([summary(run.matrix) for run in runs if run.method == method])
+        mine = [run for run in runs if run.method == method]
+        curves = np.array([summary(run.matrix) for run in mine])
         trained = np.arange(1, curves.shape[1] + 1)
         if method not in front:
             ax.plot(trained, curves.mean(0), color="0.78", linewidth=1.2, zorder=0)
@@ -104,9 +108,25 @@ def _curves(ax: Axes, runs: list[Run], summary, front: Collection[str] = METHODS
         if len(curves) > 1:
             ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
         ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
-        ends.append((curves.mean(0)[-1], METHODS[method].label, colour))
+        ends.append((curves.mean(0)[-1], _marked(METHODS[method].label, mine), colour))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label_ends(ax, trained[-1], ends)
+    _note(ax, runs)
+
+
+def _marked(name: str, runs: list[Run]) -> str:
+    return name + " †" * any(run.dirty for run in runs)
+
+
+def _note(ax: Axes, runs: list[Run]) -> None:
+    """Say above the figure what its numbers are not: those of committed code, or of all the paper's epochs."""
+    short = {preset: full for full, preset in SCALES["short"].items()}
+    notes = []
+    for preset in dict.fromkeys(run.preset for run in runs if run.preset in short):
+        some, all_of_them = (PRESETS[name].protocol.epochs for name in (preset, short[preset]))
+        notes.append(f"{preset}: {some} of {all_of_them} epochs")
+    notes += ["† code not committed"] * any(run.dirty for run in runs)
+    ax.set_title("; ".join(notes), loc="right", fontsize="small")
 
 
 def _label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:

@@ -114,6 +114,31 @@ PRESETS = {
     ),
 }
 
+_IN_FULL = ("pmnist10", "pmnist30", "pmnist100", "split-cifar", "split-tiny")
+
+
+def _short(name: str) -> Preset:
+    """The same experiment at a quarter of the epochs."""
+    full = PRESETS[name]
+    epochs = full.protocol.epochs // 4
+    return replace(
+        full,
+        about=f"Short, {epochs} of {full.protocol.epochs} epochs: {full.about}",
+        protocol=replace(full.protocol, epochs=epochs),
+        cost=f"a quarter of {name}'s",
+        expect=f"the order of {name}'s methods; its numbers are for {full.protocol.epochs} epochs",
+    )
+
+
+PRESETS |= {f"{name}-short": _short(name) for name in _IN_FULL}
+
+SCALES = {
+    "demo": dict.fromkeys(("pmnist10", "pmnist30", "pmnist100"), "pmnist-demo"),
+    "short": {name: f"{name}-short" for name in _IN_FULL},
+    "paper": {name: name for name in _IN_FULL},
+}
+"""By scale, the preset that stands for one of the paper's size."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -123,9 +148,17 @@ class Target:
     preset: str
     methods: tuple[str, ...]
     variations: tuple[Mapping[str, str], ...] = ({},)
+    plot: str | None = "average_accuracy"
+    """The function of plots.py that draws it on its page; None if records do not suffice."""
 
-    def experiments(self) -> list["Experiment"]:
-        return [experiment(self.preset, method, changes) for method in self.methods for changes in self.variations]
+    def experiments(self, scale: str = "paper") -> list["Experiment"]:
+        """Raises BadInput for a scale that does not exist, or that this target does not have."""
+        if scale not in SCALES:
+            raise BadInput(f"scale {scale!r}: {choose(scale, SCALES)}")
+        if self.preset not in SCALES[scale]:
+            raise BadInput(f"{self.preset} has no scale {scale!r}, which needs nothing to be downloaded; take short")
+        preset = SCALES[scale][self.preset]
+        return [experiment(preset, method, changes) for method in self.methods for changes in self.variations]
 
 
 _ABLATIONS = ("alasso-si-importance", "alasso-symmetric")
@@ -135,19 +168,23 @@ _ALL = (*_FIGURE_5, "online-ewc", "mas", "imm-mean", "imm-mode", "none", "dropou
 _TABLE_1 = tuple({"a": a} for a in ("0.8", "1", "2", "3", "4", "5"))
 
 TARGETS = {
-    "figure-2": Target("loss of task 1 along single parameters", "pmnist30", ("none",), ({"tasks": "1"},)),
-    "figure-4": Target("accuracy on single tasks", "pmnist30", ("alasso-published", "si")),
+    "figure-2": Target("loss of task 1 along single parameters", "pmnist30", ("none",), ({"tasks": "1"},), None),
+    "figure-4": Target("accuracy on single tasks", "pmnist30", ("alasso-published", "si"), plot="task_accuracy"),
     "figure-5-left": Target("average accuracy, 30 tasks", "pmnist30", _FIGURE_5),
     "figure-5-right": Target("average accuracy, 100 tasks", "pmnist100", _FIGURE_5),
-    "figure-6-left": Target("spread over tasks, 30 tasks", "pmnist30", _FIGURE_5),
-    "figure-6-right": Target("spread over tasks, 100 tasks", "pmnist100", _FIGURE_5),
+    "figure-6-left": Target("spread over tasks, 30 tasks", "pmnist30", _FIGURE_5, plot="spread"),
+    "figure-6-right": Target("spread over tasks, 100 tasks", "pmnist100", _FIGURE_5, plot="spread"),
     "figure-7": Target("with and without decoupling", "pmnist30", ("alasso-published", "alasso-coupled")),
     "figure-8": Target("split CIFAR-10/100", "split-cifar", ("si", "single", "alasso-published")),
     "figure-9": Target("split Tiny ImageNet", "split-tiny", ("si", "single", "alasso-published")),
     "figure-j": Target("average accuracy, all methods", "pmnist30", _ALL),
-    "figure-k": Target("spread over tasks, all methods", "pmnist30", _ALL),
-    "table-1-left": Target("accuracy against a, 30 tasks", "pmnist30", ("alasso-published",), _TABLE_1),
-    "table-1-right": Target("accuracy against a, 100 tasks", "pmnist100", ("alasso-published",), _TABLE_1),
+    "figure-k": Target("spread over tasks, all methods", "pmnist30", _ALL, plot="spread"),
+    "table-1-left": Target(
+        "accuracy against a, 30 tasks", "pmnist30", ("alasso-published",), _TABLE_1, "final_accuracy"
+    ),
+    "table-1-right": Target(
+        "accuracy against a, 100 tasks", "pmnist100", ("alasso-published",), _TABLE_1, "final_accuracy"
+    ),
 }
 
 
@@ -181,11 +218,15 @@ class Experiment:
             if name in known and known[name] != value:
                 raise BadInput(f"{path}: made with {name}={known[name]}, not {value}; delete it and run again")
 
+    @property
+    def changes(self) -> list[str]:
+        """The settings that differ from the preset's, as they are typed."""
+        usual = _settings(experiment(self.preset, self.method))
+        return [f"{name}={text(value)}" for name, value in _settings(self).items() if value != usual[name]]
+
     def command(self, seed: int) -> str:
         """What to type to make this run again."""
-        usual = _settings(experiment(self.preset, self.method))
-        changed = [f"{name}={text(value)}" for name, value in _settings(self).items() if value != usual[name]]
-        changes = f" --set {' '.join(changed)}" if changed else ""
+        changes = f" --set {' '.join(self.changes)}" if self.changes else ""
         return f"alasso run {self.preset} {self.method} --seed {seed}{changes}"
 
 

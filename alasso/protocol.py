@@ -4,11 +4,15 @@ import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 
 from alasso import datasets
 from alasso.errors import BadInput
 
 NETWORKS = ("mlp", "table-c", "table-d")
+LARGEST = 100_000  # of a count: anything more is a slip of the finger, and would end in a lack of memory
+MOST_WEIGHTS = 10**9  # a run holds about a dozen vectors of this length
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,22 @@ class Protocol:
         for name in ("tasks", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name}={getattr(self, name)}: {name} must be a whole number ≥ 1")
+            if getattr(self, name) > LARGEST:
+                raise BadInput(f"{name}={getattr(self, name)}: {name} can be {LARGEST} at most")
         if not self.hidden or min(self.hidden) < 1:
             raise BadInput(f"hidden={self.hidden}: hidden must be one or more widths ≥ 1, such as 2000,2000")
+        if sum(map(prod, pairwise((784, *self.hidden, 10)))) > MOST_WEIGHTS:
+            raise BadInput(f"hidden={text(self.hidden)}: a network of more than {MOST_WEIGHTS} weights")
         if self.network not in NETWORKS:
             raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
         if self.classes_per_task < 0:
             raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be a whole number ≥ 0")
         if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):
             raise BadInput(f"dropout={text(self.dropout)}: dropout must be two shares below 1, such as 0.2,0.5")
-        if self.image_side < 32 or self.image_side % 32:
-            raise BadInput(f"image_side={self.image_side}: image_side must be a multiple of 32, for five poolings")
+        if not 32 <= self.image_side <= 1024 or self.image_side % 32:
+            raise BadInput(
+                f"image_side={self.image_side}: image_side must be a multiple of 32, for five poolings, up to 1024"
+            )
         if (self.network == "mlp") == (self.classes_per_task > 0):
             raise BadInput(
                 f"network={self.network}, classes_per_task={self.classes_per_task}: the mlp goes with permuted "

@@ -5,9 +5,12 @@ import os
 import platform
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -36,13 +39,14 @@ class Run:
     parameters: int
     dataset_sha256: str
     device: str
-    precision: str
+    precision: str  # of the matrix products in training
     threads: int
     versions: dict
     commit: str | None  # None outside a git checkout
     dirty: bool | None  # whether the code differed from that commit
     started: str
     finished: str
+    loop: str = "reference"  # or "fast", compiled, or "fast, uncompiled"; records older than the field have the default
 
     @property
     def matrix(self) -> np.ndarray:
@@ -60,18 +64,31 @@ def save(run: Run, path: Path) -> None:
     # One row of the matrix a line: a record that a person can read and a diff can show.
     rows = ",\n  ".join(json.dumps(row) for row in run.accuracy)
     text = json.dumps({**asdict(run), "accuracy": "@"}, indent=1).replace('"@"', f"[\n  {rows}\n ]", 1)
-    check_writable(path.parent)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+    with whole(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which appears at `path` when all of it is on the disk, or never.
+
+    Raises BadInput if it cannot be written: disk full, folder gone or read-only. What was at `path` is then untouched.
+    """
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); make room or name another folder") from None
 
 
 def load(path: Path) -> Run:
@@ -80,7 +97,8 @@ def load(path: Path) -> Run:
         content = json.loads(path.read_text())
         if content["schema"] != SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
-        return Run(**{field.name: content[field.name] for field in fields(Run)})
+        new = {f.name: f.default for f in fields(Run) if f.default is not MISSING}
+        return Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
 
@@ -101,12 +119,13 @@ def provenance() -> dict:
     versions = {"alasso": alasso.__version__, "torch": torch.__version__, "python": platform.python_version()}
     commit = changed = None
     if (ROOT / ".git").exists():
-        commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--", "alasso", "pyproject.toml")
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--", "alasso", "pyproject.toml")
     return {"commit": commit, "dirty": None if changed is None else bool(changed), "versions": versions}
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git prints in this checkout; None if it fails, or there is none."""
     try:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

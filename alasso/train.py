@@ -1,165 +1,139 @@
-"""The reference loop: what every method here does, readable on one screen."""
+"""The reference loop: what every method here does, readable on one screen. run.py wraps it into runs that survive."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from math import ceil
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from alasso import datasets, results
-from alasso.errors import BadInput
-from alasso.networks import MLP, MeanFieldMLP, accuracy, loss_and_gradient, pixels, table_c, table_d
-from alasso.presets import METHODS, Experiment
-from alasso.protocol import Protocol
-from alasso.results import Run
+from alasso.networks import accuracy, loss_and_gradient, pixels
 from alasso.surrogates import NoSurrogate
-from alasso.tasks import batches, generator, permuted_stream, split_stream
+from alasso.tasks import batches, generator
 
 
-def train_task(network, surrogate, state, theta, optimizer, task, protocol, seed, tick) -> tuple:
-    """Train θ (P,), in place, on one task; returns the State and the task's mean loss over the last epoch."""
+class Learner:
+    """All that changes while a network learns: θ, what the surrogate remembers, Adam's moments.
+
+    `step` is the definition of every method here, in eager float32. fast.py has the same, faster.
+    """
+
+    def __init__(self, network, surrogate, theta: Tensor, task, protocol):
+        self.network, self.surrogate, self.theta, self.protocol = network, surrogate, theta, protocol
+        self.state = surrogate.init(theta, task)
+        self.reset_optimizer()
+
+    def reset_optimizer(self) -> None:
+        """Adam with its moments at zero."""
+        self.optimizer = torch.optim.Adam([self.theta], lr=self.protocol.learning_rate, betas=(0.9, 0.999))
+
+    def step(self, images: Tensor, y: Tensor, outputs: slice, generator) -> float:
+        """One batch of uint8 images: one step of θ, in place. Returns the loss of the task alone."""
+        before = self.theta.clone()
+        at, scale = self.surrogate.train_at(self.state, self.theta, self.network, generator)
+        noise = self.network.noise(len(y), generator)
+        loss, g = loss_and_gradient(self.network, at, pixels(images), y, outputs, noise)
+        g = scale * g
+        self.theta.grad = g + self.surrogate.gradient(self.state, self.theta)
+        self.optimizer.step()
+        self.state = self.surrogate.observe(self.state, g, self.theta - before)
+        return loss.item()
+
+    def consolidate(self, task, generator) -> None:
+        """The end of a task: its loss becomes a part of the surrogate."""
+        self.state = self.surrogate.consolidate(self.state, self.theta, self.network, task, generator)
+
+    def tensors(self) -> dict:
+        """All that a checkpoint needs, in the form that fast.FastLearner has too."""
+        adam = self.optimizer.state.get(self.theta) or {"step": 0, "exp_avg": None, "exp_avg_sq": None}
+        moments = [torch.zeros_like(self.theta) if m is None else m for m in (adam["exp_avg"], adam["exp_avg_sq"])]
+        return {"theta": self.theta, "state": list(self.state), "moments": moments, "steps": int(adam["step"])}
+
+    def load(self, tensors: dict) -> "Learner":
+        """Go on from a checkpoint."""
+        self.theta.copy_(tensors["theta"])
+        self.state = type(self.state)(*(t.to(self.theta) for t in tensors["state"]))
+        first, second = (t.to(self.theta) for t in tensors["moments"])
+        step = torch.tensor(float(tensors["steps"]))
+        self.optimizer.state[self.theta] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+        return self
+
+
+@dataclass
+class Place:
+    """How far a run has come. With the learner's tensors it makes a checkpoint; all else follows from the seed."""
+
+    task: int = 0
+    epoch: int = 0
+    step: int = 0
+    total: float = 0.0  # loss summed over the images of this epoch
+    loss: float = 0.0  # its mean over the epoch before
+    seconds: float = 0.0  # spent on this task so far
+    noise: Tensor | None = None  # where the generator of this epoch's noise stands
+    done: list[tuple[list[float], float, float]] = field(default_factory=list)
+    """For each finished task: the accuracies on all tasks so far, the mean loss over its last epoch, seconds."""
+
+
+Watch = Callable[[Place, Learner, float], None]
+"""Called after every step with the loss, and after every task; what it raises ends the run."""
+
+
+def train_task(learner, task, protocol, seed: int, place: Place, watch: Watch) -> None:
+    """Learn one task, from its beginning or from a place in it."""
     images, labels = task.train()
-    for epoch in range(protocol.epochs):
-        total, noise = 0.0, generator(seed, "noise", task.index, epoch)
-        for index in batches(len(labels), protocol.batch_size, seed, task.index, epoch, task.epoch_size):
-            before = theta.clone()
-            at, scale = surrogate.train_at(state, theta, network, noise)
-            loss, g = loss_and_gradient(network, at, pixels(images[index]), labels[index], task.outputs, noise)
-            g = scale * g
-            theta.grad = g + surrogate.gradient(state, theta)
-            optimizer.step()
-            state = surrogate.observe(state, g, theta - before)
-            total += loss.item() * len(index)
-            tick(task.index, epoch, loss.item())
-    return state, total / task.epoch_size
+    while place.epoch < protocol.epochs:
+        noise = generator(seed, "noise", task.index, place.epoch)
+        if place.noise is not None:
+            noise.set_state(place.noise)
+        order = batches(len(labels), protocol.batch_size, seed, task.index, place.epoch, task.epoch_size)
+        for index in list(order)[place.step :]:
+            began = perf_counter()
+            loss = learner.step(images[index], labels[index], task.outputs, noise)
+            place.step, place.noise = place.step + 1, noise.get_state()
+            place.total += loss * len(index)
+            place.seconds += perf_counter() - began
+            watch(place, learner, loss)
+        place.loss = place.total / task.epoch_size
+        place.epoch, place.step, place.total, place.noise = place.epoch + 1, 0, 0.0, None
 
 
-def train_stream(network, surrogate, stream, protocol, seed, device, tick) -> Iterator[tuple[list, float, float]]:
-    """Train on one task after another; yields, for each, accuracies on all tasks so far, loss and seconds."""
-    seen = []
-    for task in stream:
-        start = perf_counter()
-        if task.index == 0 or protocol.fresh_network:
-            theta = initial_theta(network, task, protocol, seed, device, tick)
-            state = surrogate.init(theta, task)
-        if task.index == 0 or protocol.fresh_network or protocol.reset_optimizer:
-            optimizer = adam(theta, protocol)
-        state, loss = train_task(network, surrogate, state, theta, optimizer, task, protocol, seed, tick)
-        state = surrogate.consolidate(state, theta, network, task, generator(seed, "consolidate", task.index))
-        evaluated = surrogate.evaluate_at(state, theta)
+def train_stream(
+    network, surrogate, stream, protocol, seed: int, device, watch: Watch, make=Learner, saved=None
+) -> list[tuple[list[float], float, float]]:
+    """Learn one task after another; returns what Place.done holds of each.
+
+    `make` is Learner or one like it; `saved`, a Place and a learner's tensors, is where to go on from.
+    """
+    place, learner = Place(), None
+    if saved is not None:
+        place, tensors = saved
+        learner = make(network, surrogate, torch.zeros(network.size, device=device), stream[0], protocol).load(tensors)
+    for task in stream[place.task :]:
+        if place.epoch == place.step == 0:
+            if task.index == 0 or protocol.fresh_network:
+                theta = initial_theta(network, task, protocol, seed, device, make)
+                learner = make(network, surrogate, theta, task, protocol)
+            elif protocol.reset_optimizer:
+                learner.reset_optimizer()
+        train_task(learner, task, protocol, seed, place, watch)
+        began = perf_counter()
+        learner.consolidate(task, generator(seed, "consolidate", task.index))
+        evaluated = surrogate.evaluate_at(learner.state, learner.theta)
         tested = [task] if protocol.fresh_network else stream[: task.index + 1]
-        kept = seen if protocol.fresh_network else []  # a network of its own does not forget
+        kept = (
+            place.done[-1][0] if place.done and protocol.fresh_network else []
+        )  # a network of its own forgets nothing
         seen = kept + [accuracy(network, evaluated, *old.test(), old.outputs) for old in tested]
-        yield seen, loss, perf_counter() - start
+        seconds = place.seconds + perf_counter() - began
+        place = Place(task=task.index + 1, done=[*place.done, (seen, place.loss, seconds)])
+        watch(place, learner, place.done[-1][1])
+    return place.done
 
 
-def initial_theta(network, task, protocol, seed, device, tick) -> Tensor:
+def initial_theta(network, task, protocol, seed: int, device, make) -> Tensor:
     """θ before a task; a network of distributions starts from a maximum-likelihood fit of its means to the task."""
     theta = network.point.init(generator(seed, "initialisation", task.index)).to(device)
     if network.point is not network:
-        plain = NoSurrogate()
-        train_task(
-            network.point, plain, plain.init(theta, task), theta, adam(theta, protocol), task, protocol, seed, tick
-        )
+        learner = make(network.point, NoSurrogate(), theta, task, protocol)
+        train_task(learner, task, protocol, seed, Place(), lambda *_: None)
     return network.lift(theta)
-
-
-def adam(theta: Tensor, protocol) -> torch.optim.Adam:
-    """Adam with its moments at zero."""
-    return torch.optim.Adam([theta], lr=protocol.learning_rate, betas=(0.9, 0.999))
-
-
-def run(experiment: Experiment, seed: int, folder: Path, device: str = "cpu", progress: bool = True) -> Run:
-    """The record of this experiment and seed: read from the folder if it is there, else trained and written to it.
-
-    Raises BadInput, before anything is trained, for data that cannot be had or a folder that cannot be written.
-    """
-    path = experiment.path(folder, seed)
-    if path.exists():
-        return load(experiment, seed, folder)
-    dataset = _on(device, datasets.load(experiment.protocol.dataset))
-    started, protocol = _now(), experiment.protocol
-    if protocol.classes_per_task:
-        stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
-    else:
-        stream = permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
-    network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
-    results.check_writable(path.parent)
-    with _progress_bar(protocol, stream, network, progress) as tick:
-        tasks = list(train_stream(network, experiment.surrogate, stream, protocol, seed, device, tick))
-    record = Run(
-        schema=results.SCHEMA,
-        preset=experiment.preset,
-        method=experiment.method,
-        seed=seed,
-        command=experiment.command(seed),
-        protocol=asdict(protocol),
-        hyperparameters=asdict(experiment.surrogate),
-        accuracy=[seen + [None] * (len(tasks) - len(seen)) for seen, _, _ in tasks],
-        loss=[loss for _, loss, _ in tasks],
-        seconds=[round(seconds, 3) for _, _, seconds in tasks],
-        parameters=network.size,
-        dataset_sha256=dataset.sha256,
-        device=device,
-        precision="float32",
-        threads=torch.get_num_threads(),
-        **results.provenance(),
-        started=started,
-        finished=_now(),
-    )
-    results.save(record, path)
-    return results.load(path)
-
-
-def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
-    """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
-    if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
-        raise BadInput(f"network={protocol.network}: it takes colour images, which {dataset.name} does not have")
-    outputs = protocol.tasks * protocol.classes_per_task or len(dataset.classes)
-    sizes = (dataset.train_images[0].numel(), *protocol.hidden, outputs)
-    match protocol.network:
-        case "mlp":
-            return MeanFieldMLP(sizes) if mean_field else MLP(sizes, protocol.dropout)
-        case "table-c":
-            return table_c(outputs)
-        case "table-d":
-            return table_d(outputs, protocol.image_side)
-
-
-def load(experiment: Experiment, seed: int, folder: Path) -> Run:
-    """The record of a finished run. Raises BadInput if it is torn or was made with other settings."""
-    path = experiment.path(folder, seed)
-    record = results.load(path)
-    experiment.check(record, path)
-    return record
-
-
-@contextmanager
-def _progress_bar(protocol: Protocol, stream, network, show: bool) -> Iterator[Callable[[int, int, float], None]]:
-    steps = sum(ceil(task.epoch_size / protocol.batch_size) for task in stream) * protocol.epochs
-    if network.point is not network:
-        steps += ceil(stream[0].epoch_size / protocol.batch_size) * protocol.epochs  # the maximum-likelihood start
-    with tqdm(total=steps, unit="step", disable=not show) as bar:
-
-        def tick(task: int, epoch: int, loss: float) -> None:
-            bar.set_description(f"task {task + 1}/{protocol.tasks} epoch {epoch + 1}/{protocol.epochs}", refresh=False)
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            bar.update()
-
-        yield tick
-
-
-def _on(device: str, dataset: datasets.Dataset) -> datasets.Dataset:
-    names = ("train_images", "train_labels", "test_images", "test_labels")
-    tensors: dict[str, Tensor] = {name: getattr(dataset, name).to(device) for name in names}
-    return replace(dataset, **tensors)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,6 +10,8 @@ from alasso.datasets import Dataset
 from alasso.networks import MLP
 from alasso.tasks import generator, permuted_stream
 
+torch.set_num_threads(1)  # the problems are small, and threads that wait for each other are slow on a busy machine
+
 
 @pytest.fixture
 def dataset() -> Dataset:
@@ -17,6 +19,14 @@ def dataset() -> Dataset:
     images = torch.randint(0, 256, (120, 1, 3, 3), generator=generator(0, "test images"), dtype=torch.uint8)
     labels = images.flatten(1)[:, :3].long().argmax(1)
     return Dataset("small", images[:96], labels[:96], images[96:], labels[96:], ("a", "b", "c"), "0" * 64)
+
+
+@pytest.fixture
+def pictures() -> Dataset:
+    """Nine classes of 8 × 8 random pixels in three colours, 20 training and 5 test images of each."""
+    images = torch.randint(0, 256, (225, 3, 8, 8), generator=generator(0, "test images"), dtype=torch.uint8)
+    labels = torch.arange(9).repeat(25)
+    return Dataset("pictures", images[:180], labels[:180], images[180:], labels[180:], tuple("abcdefghi"), "0" * 64)
 
 
 @pytest.fixture

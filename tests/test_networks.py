@@ -109,7 +109,8 @@ def test_images_of_another_size_are_enlarged_bilinearly():
 
 def test_dropout_drops_the_right_share_and_is_unbiased():
     x = torch.linspace(-2, 2, 50)
-    draws = torch.stack([dropout(x, 0.3, generator(0, "dropout", k)) for k in range(4000)])
+    uniform = torch.rand(4000, 50, generator=generator(0, "dropout"))
+    draws = torch.stack([dropout(x, 0.3, iter([numbers])) for numbers in uniform])
     assert (draws == 0).float().mean().item() == pytest.approx(0.3, abs=0.005)
     torch.testing.assert_close(draws.mean(0), x, rtol=0.05, atol=1e-6)
     torch.testing.assert_close(draws, torch.where(draws == 0, 0, x / 0.7))
@@ -120,7 +121,7 @@ def test_the_rates_of_an_mlp_are_of_its_inputs_and_of_all_hidden_units(rates, sh
     """Weights that pass everything on: what arrives is what was never dropped."""
     network = MLP((100, 100, 100, 100), rates)
     one = torch.cat([torch.eye(100).flatten(), torch.zeros(100)])
-    arrived = network.logits(one.repeat(3), torch.ones(1000, 100), generator(0, "noise"))
+    arrived = network.logits(one.repeat(3), torch.ones(1000, 100), network.noise(1000, generator(0, "noise")))
     assert (arrived > 0).float().mean().item() == pytest.approx(share, abs=0.01)
     torch.testing.assert_close(arrived, (arrived > 0) / share)
     assert torch.equal(network.logits(one.repeat(3), torch.ones(9, 100)), torch.ones(9, 100))
@@ -134,7 +135,7 @@ def test_the_rates_of_tables_c_and_d_are_a_quarter_after_each_block_and_a_half_a
     x = torch.zeros(20_000, 3, 4, 4)
     x[..., 0, 0] = 1  # alone in its pooling windows
     theta, share = torch.cat([convolution, convolution, dense, dense]), 0.75 * 0.75 * 0.5
-    arrived = network.logits(theta, x, generator(0, "noise"))
+    arrived = network.logits(theta, x, network.noise(len(x), generator(0, "noise")))
     assert (arrived > 0).float().mean().item() == pytest.approx(share, abs=0.01)
     torch.testing.assert_close(arrived, (arrived > 0) / share)
 
@@ -142,13 +143,13 @@ def test_the_rates_of_tables_c_and_d_are_a_quarter_after_each_block_and_a_half_a
 @pytest.mark.parametrize(("network", "shape"), [(MLP((9, 8, 3), (0.2, 0.5)), (9,)), (SMALL_CNN, (3, 8, 8))])
 def test_noise_is_all_in_the_generator_and_a_network_under_test_has_none(network, shape):
     theta, x = network.init(generator(0, "theta")), torch.rand(7, *shape, generator=generator(0, "x"))
-    first = network.logits(theta, x, generator(0, "noise"))
+    first = network.logits(theta, x, network.noise(len(x), generator(0, "noise")))
     tested = network.predict(theta, x)
-    assert not torch.equal(first, network.logits(theta, x, generator(1, "noise")))
+    assert not torch.equal(first, network.logits(theta, x, network.noise(len(x), generator(1, "noise"))))
     assert not torch.equal(first, tested)
     torch.testing.assert_close(tested, as_module(network, theta)(x))
     torch.rand(7)  # whatever happens to the global generator
-    assert torch.equal(first, network.logits(theta, x, generator(0, "noise")))
+    assert torch.equal(first, network.logits(theta, x, network.noise(len(x), generator(0, "noise"))))
 
 
 def test_node_scale_switches_input_nodes_of_mlps_and_channels_of_convolutions():

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from alasso import reproduce, results, train
+from alasso import reproduce, results
+from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.presets import experiment
 
@@ -15,7 +16,7 @@ def tiny(tmp_path_factory):
     """A finished run of the tiny preset and its file."""
     folder = tmp_path_factory.mktemp("results")
     chosen = experiment("pmnist-tiny", "si")
-    return train.run(chosen, 0, folder, progress=False), chosen.path(folder, 0), folder
+    return runner.run(chosen, 0, folder, progress=False), chosen.path(folder, 0), folder
 
 
 def test_a_record_round_trips(tiny, tmp_path):
@@ -48,8 +49,8 @@ def test_the_matrix_is_null_where_nothing_was_seen(tiny):
 
 def test_a_run_that_is_there_is_not_trained_again(tiny, monkeypatch):
     run, _, folder = tiny
-    monkeypatch.setattr(train, "train_stream", None)
-    assert train.run(experiment("pmnist-tiny", "si"), 0, folder) == run
+    monkeypatch.setattr(runner, "train_stream", None)
+    assert runner.run(experiment("pmnist-tiny", "si"), 0, folder) == run
 
 
 def test_runs_are_computed_where_missing_and_equal_a_run_on_its_own(tiny):
@@ -58,7 +59,7 @@ def test_runs_are_computed_where_missing_and_equal_a_run_on_its_own(tiny):
     found = reproduce.runs([experiment("pmnist-tiny", m) for m in ("none", "si")], range(2), folder)
     assert [(r.method, r.seed) for r in found] == [("none", 0), ("none", 1), ("si", 0), ("si", 1)]
     assert found[2] == run
-    alone = train.run(experiment("pmnist-tiny", "none"), 1, folder / "alone", progress=False)
+    alone = runner.run(experiment("pmnist-tiny", "none"), 1, folder / "alone", progress=False)
     np.testing.assert_allclose(found[1].matrix, alone.matrix, atol=0.005)
 
 

@@ -14,7 +14,7 @@ from alasso.protocol import Protocol
 from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
-from alasso.train import initial_theta, train_stream
+from alasso.train import Learner, initial_theta, train_stream
 
 PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 TASK = SimpleNamespace(epoch_size=40)
@@ -180,7 +180,7 @@ def plain_theta(network, stream):
     spy = SimpleNamespace(**{f: getattr(NoSurrogate(), f) for f in ("init", "train_at", "gradient", "observe")})
     spy.consolidate = lambda state, *_: state
     spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or theta
-    list(train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None))
+    train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None)
     return caught[-1]
 
 
@@ -228,7 +228,9 @@ def test_in_the_first_task_drop_transfer_is_dropout(network):
     state, dropout = IMM().init(theta, TASK), MLP(network.sizes, dropout=(0.2, 0.5))
     for draw in range(20):
         at, _ = IMM().train_at(state, theta, network, generator(draw))
-        torch.testing.assert_close(network.logits(at, x), dropout.logits(theta, x, generator(draw)))
+        torch.testing.assert_close(
+            network.logits(at, x), dropout.logits(theta, x, dropout.noise(len(x), generator(draw)))
+        )
 
 
 def test_without_drop_transfer_the_loss_is_taken_at_theta(network, second_task):
@@ -314,7 +316,7 @@ def logits_of_drawn_weights(belief, image):
 
 
 def test_noise_on_units_has_the_distribution_of_noise_on_weights(belief, image):
-    logits = MeanFieldMLP(SIZES).logits(belief, image.expand(DRAWS, 4), generator(2))
+    logits = MeanFieldMLP(SIZES).logits(belief, image.expand(DRAWS, 4), MeanFieldMLP(SIZES).noise(DRAWS, generator(2)))
     expected = logits_of_drawn_weights(belief, image)
     spread = expected.std(0)
     assert ((logits.mean(0) - expected.mean(0)).abs() < 0.03 * spread).all()  # four standard errors
@@ -329,7 +331,7 @@ def test_one_layers_mean_and_variance_are_known(image):
     network = MeanFieldMLP((4, 3))
     theta = torch.randn(network.size, generator=generator(0, "belief"))
     (weight, bias), (log_weight, log_bias) = (MLP((4, 3)).layers(half)[0] for half in theta.chunk(2))
-    logits = network.logits(theta, image.expand(DRAWS, 4), generator(2))
+    logits = network.logits(theta, image.expand(DRAWS, 4), network.noise(DRAWS, generator(2)))
     variance = (image**2 * log_weight.exp()).sum(1) + log_bias.exp()
     assert ((logits.mean(0) - weight @ image[0] - bias).abs() < 4 * (variance / DRAWS).sqrt()).all()
     torch.testing.assert_close(logits.var(0), variance, rtol=0.03, atol=0)
@@ -339,10 +341,10 @@ def test_without_variance_or_without_noise_the_mean_field_is_its_means(belief, i
     means, _ = belief.chunk(2)
     expected, network = MLP(SIZES).logits(means, image), MeanFieldMLP(SIZES)
     certain = torch.cat([means, torch.full_like(means, -60)])
-    torch.testing.assert_close(network.logits(certain, image, generator(1)), expected)
+    torch.testing.assert_close(network.logits(certain, image, network.noise(1, generator(1))), expected)
     torch.testing.assert_close(network.predict(certain, image), expected.softmax(1))
     torch.testing.assert_close(network.logits(belief, image), expected)
-    assert not torch.allclose(network.logits(belief, image, generator(1)), expected, atol=0.1)
+    assert not torch.allclose(network.logits(belief, image, network.noise(1, generator(1))), expected, atol=0.1)
 
 
 def test_predictions_average_the_softmax_over_drawn_weights(belief, image):
@@ -366,7 +368,7 @@ def test_the_same_images_get_the_same_prediction(belief, image):
 
 
 def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task(network, stream):
-    start = initial_theta(MeanFieldMLP(network.sizes), stream[0], PROTOCOL, 0, "cpu", lambda *_: None)
+    start = initial_theta(MeanFieldMLP(network.sizes), stream[0], PROTOCOL, 0, "cpu", Learner)
     means, log_variances = start.chunk(2)
     assert torch.equal(means, plain_theta(network, stream[:1]))
     assert (log_variances == -6).all()

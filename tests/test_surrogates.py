@@ -41,7 +41,7 @@ def final_theta(network, surrogate, stream, protocol=PROTOCOL, seed=0):
     called = ("init", "train_at", "gradient", "observe", "consolidate")
     spy = SimpleNamespace(**{name: getattr(surrogate, name) for name in called})
     spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or surrogate.evaluate_at(state, theta)
-    list(train_stream(network, spy, stream, protocol, seed, "cpu", lambda *_: None))
+    train_stream(network, spy, stream, protocol, seed, "cpu", lambda *_: None)
     return caught[-1]
 
 

@@ -9,30 +9,22 @@ import pytest
 import torch
 from torch import nn
 
-from alasso import train
-from alasso.datasets import Dataset
+from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, table_c, table_d
 from alasso.presets import METHODS, experiment
 from alasso.protocol import Protocol
 from alasso.rivals import EWC, VCL
+from alasso.run import build_network
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream, split_stream
-from alasso.train import build_network, train_stream
+from alasso.train import train_stream
 
 PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 SINGLE = replace(PROTOCOL, fresh_network=True)
 SPLIT = replace(PROTOCOL, network="table-c", classes_per_task=2, reset_optimizer=True)
 SMALL_CNN = CNN(8, ((4,), (4,)), 16, 6)
 SPLIT_METHODS = [name for name in METHODS if name not in ("multi", "vcl", "dropout")]  # these are for permuted pixels
-
-
-@pytest.fixture
-def pictures() -> Dataset:
-    """Nine classes of 8 × 8 random pixels in three colours, 20 training and 5 test images of each."""
-    images = torch.randint(0, 256, (225, 3, 8, 8), generator=generator(0, "test images"), dtype=torch.uint8)
-    labels = torch.arange(9).repeat(25)
-    return Dataset("pictures", images[:180], labels[:180], images[180:], labels[180:], tuple("abcdefghi"), "0" * 64)
 
 
 def trained(network, surrogate, stream, protocol, seed=0):
@@ -206,8 +198,8 @@ def test_the_network_is_the_one_that_the_protocol_names(dataset, pictures):
 @pytest.fixture
 def run(tmp_path, pictures, monkeypatch):
     """Run an experiment, on the pictures above whatever its data set."""
-    monkeypatch.setattr(train.datasets, "load", lambda name: pictures)
-    return lambda *chosen: train.run(experiment(*chosen), 0, tmp_path, progress=False)
+    monkeypatch.setattr(runner.datasets, "load", lambda name: pictures)
+    return lambda *chosen: runner.run(experiment(*chosen), 0, tmp_path, progress=False)
 
 
 def test_a_split_preset_runs_from_its_name_to_its_record(run, tmp_path):
@@ -230,7 +222,7 @@ def test_a_record_of_other_settings_is_not_taken_for_this_experiments(run, tmp_p
 
 def test_images_that_the_network_cannot_take_are_refused(run, pictures, monkeypatch):
     grey = replace(pictures, train_images=pictures.train_images[:, :1], test_images=pictures.test_images[:, :1])
-    monkeypatch.setattr(train.datasets, "load", lambda name: grey)
+    monkeypatch.setattr(runner.datasets, "load", lambda name: grey)
     with pytest.raises(BadInput, match="network=table-c: it takes colour images, which pictures does not have"):
         run("split-cifar", "none", {"dataset": "mnist5k", "tasks": "3", "epochs": "1"})
 

@@ -1,0 +1,113 @@
+"""What lets a run survive: checkpoints that are whole or refused, and one process at a time on a run.
+
+They lie in `.unfinished/` beside the results, and are gone when the record is there.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from filelock import FileLock, Timeout
+
+from alasso import results
+from alasso.errors import BadInput
+from alasso.train import Place
+
+DIGEST = 64  # hex digits of a sha256, which open the file
+
+
+def beside(record: Path, suffix: str) -> Path:
+    """Where the unfinished run of this record keeps a file."""
+    return record.parent / ".unfinished" / f"{record.stem}.{suffix}"
+
+
+def save(record: Path, identity: dict, place: Place, tensors: dict) -> None:
+    """Write a checkpoint; the one before it is kept until the next. Raises BadInput if it cannot be written."""
+    path, before = beside(record, "checkpoint"), beside(record, "checkpoint.before")
+    if path.exists():
+        os.replace(path, before)
+    with results.whole(path) as file:
+        file.write(b"-" * DIGEST)
+        digest = _Digest(file)
+        content = {"identity": json.dumps(identity, sort_keys=True), "place": asdict(place), "tensors": tensors}
+        torch.save(content, digest)
+        file.seek(0)
+        file.write(digest.sha256.hexdigest().encode())
+
+
+def load(record: Path, identity: dict) -> tuple[Place, dict] | None:
+    """The newest checkpoint that is whole and of this very run; warns, by name, of each that is not."""
+    for path in (beside(record, "checkpoint"), beside(record, "checkpoint.before")):
+        if path.exists():
+            try:
+                content = _verified(path, json.dumps(identity, sort_keys=True))
+                return Place(**content["place"]), content["tensors"]
+            except ValueError as error:
+                warnings.warn(f"{path} is not used: {error}", stacklevel=2)
+    return None
+
+
+def _verified(path: Path, identity: str) -> dict:
+    content = path.read_bytes()
+    digest, payload = content[:DIGEST], memoryview(content)[DIGEST:]
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        raise ValueError("it is torn (its checksum does not match)")
+    try:
+        loaded = torch.load(io.BytesIO(payload), weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("it holds more than tensors and numbers") from None
+    if loaded["identity"] != identity:
+        raise ValueError(f"it is of another run, {loaded['identity']}")
+    return loaded
+
+
+def remove(record: Path) -> None:
+    """Forget the checkpoints of a finished run."""
+    for suffix in ("checkpoint", "checkpoint.before", "owner"):
+        beside(record, suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(record: Path) -> Iterator[None]:
+    """Hold the run of this record; waits, and says for whom, while another process holds it.
+
+    Raises BadInput where nothing can be written.
+    """
+    lock, owner = FileLock(beside(record, "lock")), beside(record, "owner")
+    try:
+        owner.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            holder = owner.read_text().strip() if owner.exists() else "another process"
+            warnings.warn(f"{record.name} is being run by {holder}; waiting for it", stacklevel=3)
+            lock.acquire()
+        owner.write_text(f"process {os.getpid()} on {platform.node()}\n")
+    except OSError as error:
+        raise BadInput(f"{record.parent}: cannot write results here ({error.strerror}); name another folder") from None
+    with lock:
+        yield
+
+
+class _Digest:
+    """A file that keeps the sha256 of what is written to it."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.sha256 = file, hashlib.sha256()
+
+    def write(self, data) -> int:
+        self.sha256.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()

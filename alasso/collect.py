@@ -1,0 +1,129 @@
+"""`alasso collect`: every result with where it comes from, and whether it is still what the code here would make."""
+
+import ast
+import shlex
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from alasso import metrics, plan, results
+from alasso.errors import BadInput
+from alasso.presets import Experiment, experiment
+from alasso.results import Run
+
+FORMULAS = ("formulas", "surrogates", "rivals", "importance")  # the modules that say what a method is
+
+
+def run(folder: Path, check: bool) -> int:
+    """Print a line for each result, with `check` also what is wrong with it; returns 1 if then anything is, else 0."""
+    paths = sorted(folder.glob("*/*-s*.json"))
+    if not paths:
+        raise BadInput(f"{folder}: no results here; `alasso run` makes one")
+    rows, complaints = [("result", "seed", "settings", "kept", "took", "commit")], []
+    for path in paths:
+        name = f"{path.parent.name}/{path.name}"
+        try:
+            record = results.load(path)
+        except BadInput as error:
+            complaints.append((name, str(error)))
+            continue
+        rows.append((name, str(record.seed), *_row(record)))
+        complaints += [(name, what) for what in problems(record, path)]
+    _print_table(rows)
+    if check:
+        for name, what in complaints:
+            print(f"{name}: {what}")
+        bad = len({name for name, _ in complaints})
+        print(
+            f"{len(paths)} results, {bad} to look at" if bad else f"{len(paths)} results, all as the code here has it"
+        )
+    return 1 if check and complaints else 0
+
+
+def problems(record: Run, path: Path) -> Iterable[str]:
+    """Why this record may not be what the code here would make."""
+    try:
+        named = _named(record)
+        named.check(record, path)
+        if (usual := named.path(path.parent.parent, record.seed)) != path:
+            yield f"its settings belong to {usual.name}"
+    except BadInput as error:
+        yield f"disagrees with its preset: {error}"
+        return
+    if record.dirty:
+        yield "made by code that was not committed"
+    if record.commit is None:
+        yield "made outside a git checkout: its formulas are unknown"
+        return
+    then, now = _definitions(record.commit), _definitions(None)
+    if then is None:
+        yield f"commit {record.commit[:7]} is not in this checkout: its formulas are unknown"
+        return
+    if changed := changed_formulas(type(named.surrogate).__name__, then, now):
+        yield f"formulas changed since {record.commit[:7]}: {', '.join(changed)}"
+
+
+def changed_formulas(name: str, then: dict[str, ast.stmt], now: dict[str, ast.stmt]) -> list[str]:
+    """What differs between two states of the formulas, of all that the definition of this name uses, in any depth."""
+    todo, seen, changed = [name], {name}, []
+    while todo:
+        name = todo.pop(0)
+        old, new = then.get(name), now.get(name)
+        if old is None or new is None or ast.dump(old) != ast.dump(new):
+            changed.append(name)
+        for node in (node for tree in (old, new) if tree for node in ast.walk(tree)):
+            used = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+            if used in now and used not in seen:
+                seen.add(used)
+                todo.append(used)
+    return changed
+
+
+@cache
+def _definitions(commit: str | None) -> dict[str, ast.stmt] | None:
+    """What the modules of formulas define at the top, by name, at a commit or in the files; None if git has it not.
+
+    Without docstrings, and without the defaults of fields: a record has its settings, and they are compared.
+    """
+    found = {}
+    for module in FORMULAS:
+        path = f"alasso/{module}.py"
+        source = results.git("show", f"{commit}:{path}") if commit else (results.ROOT / path).read_text("utf-8")
+        if source is None:
+            return None
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.FunctionDef() | ast.ClassDef():
+                    found[statement.name] = _plain(statement)
+                case ast.Assign(targets=[ast.Name(id=name)]):
+                    found[name] = statement
+    return found
+
+
+def _plain(tree: ast.stmt) -> ast.stmt:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            text = [s for s in node.body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]
+            fields = [s for s in node.body if isinstance(s, ast.AnnAssign)] if isinstance(node, ast.ClassDef) else []
+            node.body = [statement for statement in node.body if statement not in [*text, *fields]]
+    return tree
+
+
+def _named(record: Run) -> Experiment:
+    """The experiment that the record's command makes now."""
+    words = shlex.split(record.command)
+    changes = dict(word.split("=", 1) for word in words if "=" in word)
+    return experiment(record.preset, record.method, changes)
+
+
+def _row(record: Run) -> tuple[str, ...]:
+    changes = [word for word in shlex.split(record.command) if "=" in word]
+    kept = metrics.average_accuracy(record.matrix)[-1]
+    commit = (record.commit or "unknown")[:7] + " dirty" * bool(record.dirty)
+    return " ".join(changes) or "-", f"{kept:.4f}", plan.duration(sum(record.seconds)), commit
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,150 @@
+"""What a figure or table still needs: which runs, in which order, and how long they will take."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import isclose, prod
+from pathlib import Path
+from typing import NamedTuple
+
+from alasso import results
+from alasso.errors import BadInput
+from alasso.presets import SCALES, TARGETS, Experiment
+from alasso.protocol import Protocol, choose
+from alasso.results import Run
+
+MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
+IMAGES = {"mnist": 60_000, "mnist5k": 4_000, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
+"""Training images: all for the digits, which every task sees; of one class elsewhere."""
+
+
+class Job(NamedTuple):
+    """One run that somebody wants."""
+
+    experiment: Experiment
+    seed: int
+
+    @property
+    def command(self) -> str:
+        return self.experiment.command(self.seed)
+
+    def path(self, folder: Path) -> Path:
+        return self.experiment.path(folder, self.seed)
+
+
+class Estimate(NamedTuple):
+    """How long a run takes, and the record that says so."""
+
+    core_seconds: float
+    basis: str
+
+
+def chosen(names: Iterable[str], scale: str) -> list[str]:
+    """The targets of these names; `all` are those that have the scale. Raises BadInput for a name that is unknown."""
+    names = list(dict.fromkeys(names))
+    for name in names:
+        if name != "all" and name not in TARGETS:
+            raise BadInput(f"target {name!r}: {choose(name, [*TARGETS, 'all'])}")
+    if "all" in names:
+        return [name for name, target in TARGETS.items() if target.preset in SCALES.get(scale, TARGETS)]
+    return names
+
+
+def jobs(targets: Iterable[str], scale: str, seeds: Iterable[int]) -> list[Job]:
+    """Every run of these targets once, the most useful first.
+
+    A seed is finished before the next one starts; within it, settings as they are come before changed ones, and the
+    methods of MOST_USEFUL before the others. Raises BadInput for a scale that a target does not have.
+    """
+    experiments = [e for name in targets for e in TARGETS[name].experiments(scale)]
+    found = {(e.preset, e.digest, seed): Job(e, seed) for e in experiments for seed in seeds}
+    return sorted(found.values(), key=_usefulness)
+
+
+def missing(wanted: Iterable[Job], folder: Path) -> list[Job]:
+    """Those that have no record in the folder."""
+    return [job for job in wanted if not job.path(folder).exists()]
+
+
+class Costs:
+    """Estimates from records: time is proportional to epochs and to the work of one (`_work`), within one network.
+
+    Times are core-seconds, those of a record times its threads: one run has one thread, and as many run as there are
+    cores. Of the records nearest in work, one of the fast loop counts before any other, then one of the same method,
+    then the latest.
+    """
+
+    def __init__(self, *folders: Path):
+        self.records: list[tuple[str, Run, Protocol]] = []
+        for path in sorted({path.resolve() for folder in folders for path in Path(folder).glob("*/*-s*.json")}):
+            try:
+                run = results.load(path)
+                protocol = Protocol(**{name: _frozen(value) for name, value in run.protocol.items()})
+            except (BadInput, TypeError):
+                continue  # `alasso collect --check` says what is wrong with it
+            if run.device == "cpu":
+                self.records.append((f"{path.parent.name}/{path.name}", run, protocol))
+
+    def of(self, job: Job) -> Estimate | None:
+        """None if no run with such a network has been measured."""
+        wanted = job.experiment.protocol
+        similar = [known for known in self.records if known[2].network == wanted.network]
+        if not similar:
+            return None
+        ratios = {name: _work(wanted) / _work(protocol) for name, _, protocol in similar}
+
+        def distance(known: tuple[str, Run, Protocol]) -> tuple:
+            name, run, _ = known
+            fast, alike = run.loop != "reference", run.method == job.experiment.method
+            return max(ratios[name], 1 / ratios[name]), fast, alike, run.finished
+
+        nearest = min(distance(known)[0] for known in similar)
+        name, run, protocol = max(
+            (k for k in similar if isclose(distance(k)[0], nearest)), key=lambda k: distance(k)[1:]
+        )
+        epoch = sum(run.seconds) * run.threads / (protocol.tasks * protocol.epochs)
+        basis = f"{name}: {epoch:.3g} core-seconds an epoch"
+        if not isclose(ratios[name], 1):
+            basis += f", × {ratios[name]:.3g} for its work"
+        if run.method != job.experiment.method:
+            basis += f", of {run.method}"
+        return Estimate(epoch * ratios[name] * wanted.tasks * wanted.epochs, basis)
+
+
+def wall_seconds(core_seconds: Sequence[float], cores: int) -> float:
+    """When the last of these runs ends if each takes one core, in this order, as soon as one is free."""
+    free = [0.0] * cores
+    for seconds in core_seconds:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _usefulness(job: Job) -> tuple:
+    method = job.experiment.method
+    rank = MOST_USEFUL.index(method) if method in MOST_USEFUL else len(MOST_USEFUL)
+    return job.seed, bool(job.experiment.changes), rank
+
+
+def _work(protocol: Protocol) -> float:
+    """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
+    images = IMAGES[protocol.dataset] * (protocol.classes_per_task or 1)
+    match protocol.network:
+        case "mlp":
+            sizes = (784, *protocol.hidden, 10)
+            return images * sum(prod(pair) for pair in pairwise(sizes))
+        case "table-c":
+            return images
+        case "table-d":
+            return images * protocol.image_side**2
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,197 @@
+"""One run, from an experiment and a seed to a record: found, or trained and written, and surviving what happens."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
+from math import ceil, isfinite
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from alasso import checkpoint, datasets, fast, results
+from alasso.errors import BadInput, Diverged, Interrupted
+from alasso.networks import MLP, MeanFieldMLP, table_c, table_d
+from alasso.presets import METHODS, Experiment
+from alasso.protocol import Protocol
+from alasso.results import Run
+from alasso.tasks import permuted_stream, split_stream
+from alasso.train import Learner, Place, train_stream
+
+SECONDS_BETWEEN_CHECKPOINTS = 120
+LARGEST_LOSS = 1e6  # a mean cross-entropy; chance is at log(classes)
+
+
+def run(
+    experiment: Experiment,
+    seed: int,
+    folder: Path,
+    device: str = "cpu",
+    progress: bool = True,
+    reference: bool = False,
+    precision: str | None = None,
+) -> Run:
+    """The record of this experiment and seed: read from the folder if it is there, else trained and written to it.
+
+    The fast path trains, in the precision that suits the hardware, unless `reference` or `precision` say otherwise. A
+    run that was killed goes on from its last checkpoint. Raises BadInput, before anything is trained, for data that
+    cannot be had or a folder that cannot be written; Interrupted after SIGINT or SIGTERM; Diverged if the loss
+    explodes, and again without training whenever the run is asked for.
+    """
+    path = experiment.path(folder, seed)
+    if path.exists():
+        return load(experiment, seed, folder)
+    dataset = _on(device, datasets.load(experiment.protocol.dataset))
+    started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
+    if protocol.classes_per_task:
+        stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
+    else:
+        stream = permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
+    network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
+    precision = "float32" if reference else precision or fast.native_precision(device)
+    loop = "reference" if reference else "fast" if fast.can_compile() else "fast, uncompiled"
+    make = Learner if reference else partial(fast.FastLearner, precision=precision)
+    identity = {"run": experiment.command(seed), "data": dataset.sha256, "loop": loop, "precision": precision}
+    with ExitStack() as stack:
+        stack.enter_context(checkpoint.alone(path))
+        if path.exists():  # another process has just finished it
+            return load(experiment, seed, folder)
+        _refuse_diverged(path)
+        if not reference:
+            stack.enter_context(fast.quick_float32(device))
+        saved = checkpoint.load(path, identity)
+        bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
+        watch = stack.enter_context(_watch(path, identity, experiment, seed, bar))
+        done = train_stream(network, experiment.surrogate, stream, protocol, seed, device, watch, make, saved)
+        record = Run(
+            schema=results.SCHEMA,
+            preset=experiment.preset,
+            method=experiment.method,
+            seed=seed,
+            command=experiment.command(seed),
+            protocol=asdict(protocol),
+            hyperparameters=asdict(experiment.surrogate),
+            accuracy=[seen + [None] * (len(done) - len(seen)) for seen, _, _ in done],
+            loss=[loss for _, loss, _ in done],
+            seconds=[round(seconds, 3) for _, _, seconds in done],
+            parameters=network.size,
+            dataset_sha256=dataset.sha256,
+            device=device,
+            precision=precision,
+            threads=torch.get_num_threads(),
+            **provenance,
+            started=started,
+            finished=_now(),
+            loop=loop,
+        )
+        results.save(record, path)
+        checkpoint.remove(path)
+        return results.load(path)
+
+
+def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
+    """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
+    if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
+        raise BadInput(f"network={protocol.network}: it takes colour images, which {dataset.name} does not have")
+    outputs = protocol.tasks * protocol.classes_per_task or len(dataset.classes)
+    sizes = (dataset.train_images[0].numel(), *protocol.hidden, outputs)
+    match protocol.network:
+        case "mlp":
+            return MeanFieldMLP(sizes) if mean_field else MLP(sizes, protocol.dropout)
+        case "table-c":
+            return table_c(outputs)
+        case "table-d":
+            return table_d(outputs, protocol.image_side)
+
+
+def load(experiment: Experiment, seed: int, folder: Path) -> Run:
+    """The record of a finished run. Raises BadInput if it is torn or was made with other settings."""
+    path = experiment.path(folder, seed)
+    record = results.load(path)
+    experiment.check(record, path)
+    return record
+
+
+@contextmanager
+def _watch(path: Path, identity: dict, experiment: Experiment, seed: int, bar: Callable) -> Iterator[Callable]:
+    """What happens after every step: progress, the loss looked at, checkpoints now and then, signals heard."""
+    asked: list[int] = []
+    saved = monotonic()
+
+    def watch(place: Place, learner: Learner, loss: float) -> None:
+        nonlocal saved
+        if not (isfinite(loss) and loss < LARGEST_LOSS):
+            raise Diverged(_mark_diverged(path, experiment, seed, place, loss))
+        between_tasks = place.epoch == place.step == 0
+        if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            checkpoint.save(path, identity, place, learner.tensors())
+            saved = monotonic()
+        if not between_tasks:
+            bar(place, loss)
+        if asked:
+            where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
+            raise Interrupted(f"stopped at {where}; to go on: {experiment.command(seed)}", asked[0])
+
+    with _signals(lambda number, _frame: asked.append(number)):
+        yield watch
+
+
+@contextmanager
+def _signals(handler: Callable) -> Iterator[None]:
+    """Within, the handler hears SIGINT and SIGTERM; only a process's main thread can be asked to."""
+    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _mark_diverged(path: Path, experiment: Experiment, seed: int, place: Place, loss: float) -> str:
+    """Leave a note in the place of the record, so that the run is not tried again unasked; returns what it says."""
+    where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
+    message = f"diverged: loss {loss} at {where} of `{experiment.command(seed)}` with {experiment.surrogate}"
+    with results.whole(path.with_suffix(".diverged")) as file:
+        file.write(f"{message}\n{results.provenance()}\n".encode())
+    checkpoint.remove(path)
+    return message
+
+
+def _refuse_diverged(path: Path) -> None:
+    note = path.with_suffix(".diverged")
+    if note.exists():
+        raise Diverged(f"{note.read_text().splitlines()[0]}; delete {note} to try again")
+
+
+@contextmanager
+def _progress_bar(protocol: Protocol, stream, show: bool, saved: tuple[Place, dict] | None) -> Iterator[Callable]:
+    steps = [ceil(task.epoch_size / protocol.batch_size) for task in stream]
+    place = saved[0] if saved else Place()
+    behind = sum(steps[: place.task]) * protocol.epochs + place.step
+    behind += place.epoch * steps[place.task] if place.task < len(steps) else 0
+    with tqdm(total=sum(steps) * protocol.epochs, initial=behind, unit="step", disable=not show) as bar:
+
+        def tick(place: Place, loss: float) -> None:
+            text = f"task {place.task + 1}/{protocol.tasks} epoch {place.epoch + 1}/{protocol.epochs}"
+            bar.set_description(text, refresh=False)
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+
+        yield tick
+
+
+def _on(device: str, dataset: datasets.Dataset) -> datasets.Dataset:
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    tensors: dict[str, Tensor] = {name: getattr(dataset, name).to(device) for name in names}
+    return replace(dataset, **tensors)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,267 @@
+"""What a step costs: against plain eager PyTorch, and against the machine's own limits, side by side in one run.
+
+    python benchmarks/speed.py [--steps 200] [--out benchmarks/results]
+
+Cases take turns, a block of steps each, so that a machine whose speed drifts slows all of them; medians are compared.
+Run it on a quiet machine. The book's page *Speed* is drawn from the file it writes.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from peers import EagerALASSO, Plain
+
+from alasso import datasets, fast, results
+from alasso.fast import FastLearner
+from alasso.networks import MLP, MeanFieldMLP, accuracy, table_c, table_d
+from alasso.presets import METHODS, PRESETS
+from alasso.protocol import Protocol
+from alasso.surrogates import ALASSO, NoSurrogate
+from alasso.tasks import batches, generator, permuted_stream
+from alasso.train import Learner
+
+THREADS, BATCH, BLOCK = 2, 256, 10
+TABLE_B = MLP((784, 2000, 2000, 10))
+
+
+def timed(cases: dict[str, Callable[[], object]], count: int, block: int = BLOCK) -> dict[str, float]:
+    """Median seconds of each case over at least `count` calls, in turns of `block`; the first turn warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for turn in range(-(-count // block) + 1):
+        for name, call in cases.items():
+            for _ in range(block):
+                began = perf_counter()
+                call()
+                if turn:
+                    seconds[name].append(perf_counter() - began)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def second_task(make, network, surrogate, task):
+    """A learner that has a first task behind it, so that its surrogate pulls."""
+    theta = network.lift(network.point.init(generator(0, "initialisation")))
+    learner = make(network, surrogate, theta, task, Protocol())
+    for step in range(3):
+        index = torch.arange(step * BATCH, (step + 1) * BATCH)
+        images, y = task.train()
+        learner.step(images[index], y[index], task.outputs, generator(0, "noise"))
+    learner.consolidate(task, generator(0, "consolidate"))
+    return learner
+
+
+def stepper(learner, task) -> Callable[[], None]:
+    """One step on a fresh batch, gathered as the loop does it."""
+    (images, labels), noise = task.train(), generator(0, "noise")
+    epoch = iter(())
+
+    def step() -> None:
+        nonlocal epoch
+        index = next(epoch, None)
+        if index is None or len(index) < BATCH:
+            epoch = iter(batches(len(labels), BATCH, 0, 0, 0))
+            index = next(epoch)
+        learner.step(images[index], labels[index], task.outputs, noise)
+
+    return step
+
+
+def products(network: MLP, dtype: torch.dtype) -> Callable[[], None]:
+    """The matrix products of one step and nothing else, into memory that is there."""
+    triples = []
+    for layer, (inputs, outputs) in enumerate(pairwise(network.sizes)):
+        x, w, d = (torch.rand(shape).to(dtype) for shape in ((BATCH, inputs), (outputs, inputs), (BATCH, outputs)))
+        triples += [(x, w.T, torch.empty_like(d)), (d.T, x, torch.empty_like(w))]
+        if layer:
+            triples.append((d, w, torch.empty_like(x)))
+
+    def multiply() -> None:
+        for a, b, out in triples:
+            torch.mm(a, b, out=out)
+
+    return multiply
+
+
+def bandwidth(size: int) -> tuple[float, dict[str, float]]:
+    """The most bytes a second that a kernel moves on vectors of this size, and all that were tried."""
+    a, b, c = torch.rand(3, size).unbind()
+    eight, four = [torch.rand(size) for _ in range(8)], [torch.empty(size) for _ in range(4)]
+
+    @torch.compile(dynamic=False, options={"cpp.dynamic_threads": True})
+    def eight_to_four(read, write):
+        for k, out in enumerate(write):
+            out.copy_(read[k] + read[k + 4])
+
+    cases = {
+        "copy": (2, lambda: c.copy_(a)),
+        "add": (3, lambda: torch.add(a, b, out=c)),
+        "eight vectors to four": (12, lambda: eight_to_four(eight, four)),
+    }
+    seconds = timed({name: call for name, (_, call) in cases.items()}, 50)
+    rates = {name: vectors * 4 * size / seconds[name] for name, (vectors, _) in cases.items()}
+    return max(rates.values()), rates
+
+
+def whole_task(learner, task, step_seconds: float, protocol: Protocol) -> dict[str, float]:
+    """Seconds of each part of one task, with as many tasks to evaluate as there are on average over the stream."""
+    parts = {}
+
+    def clock(name: str, call: Callable) -> object:
+        began = perf_counter()
+        value = call()
+        parts[name] = perf_counter() - began
+        return value
+
+    _, labels = clock("permute training images", task.train)
+    clock("shuffle, 20 epochs", lambda: [list(batches(len(labels), BATCH, 0, 0, e)) for e in range(protocol.epochs)])
+    parts["training steps"] = protocol.epochs * -(-len(labels) // BATCH) * step_seconds
+    clock("consolidate", lambda: learner.consolidate(task, generator(0, "consolidate")))
+    clock("evaluate one task", lambda: accuracy(TABLE_B, learner.theta, *task.test()))
+    parts["evaluate tasks so far, on average"] = parts.pop("evaluate one task") * (protocol.tasks + 1) / 2
+    return parts
+
+
+def peak_memory() -> int:
+    """Largest resident set, bytes, of a process that runs two tasks of the paper's size."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["run", "pmnist30", "alasso-published", "--set", "tasks=2", "epochs=1", "--results", folder]
+        code = f"from alasso.cli import main; main({arguments}); print(open('/proc/self/status').read())"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    # VmHWM is this process's own; getrusage would count what it was forked from
+    return next(1024 * int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("VmHWM"))
+
+
+def measure(steps: int) -> dict:
+    """Everything, as one JSON-ready dictionary. Seconds unless a name says otherwise."""
+    torch.set_num_threads(THREADS)
+    mnist = datasets.load("mnist")
+    task = permuted_stream(mnist, 2, 0, permute_first=False)[1]
+    precision = fast.native_precision("cpu")
+    with fast.quick_float32("cpu") as route:
+        quick = partial(FastLearner, precision=precision)
+        published = ALASSO.published()
+        learners = {
+            "plain, eager": Plain(TABLE_B),
+            "ALASSO, eager": EagerALASSO(TABLE_B, published),
+            "ALASSO, reference": second_task(Learner, TABLE_B, published, task),
+            "plain, fast": second_task(quick, TABLE_B, NoSurrogate(), task),
+            "ALASSO, fast": second_task(quick, TABLE_B, published, task),
+            "ALASSO, fast, float32": second_task(FastLearner, TABLE_B, published, task),
+        }
+        for name in ("si", "ewc", "mas"):
+            learners[f"{METHODS[name].label}, fast"] = second_task(quick, TABLE_B, METHODS[name].surrogate, task)
+        vcl = MeanFieldMLP(TABLE_B.sizes)
+        learners["VCL, fast"] = second_task(quick, vcl, METHODS["vcl"].surrogate, task)
+        old = second_task(quick, TABLE_B, published, task)
+        for _ in range(98):
+            old.consolidate(task, None)
+        learners["ALASSO, fast, task 100"] = old
+        cases: dict[str, Callable] = {name: stepper(learner, task) for name, learner in learners.items()}
+        cases["products alone"] = products(TABLE_B, fast.PRECISIONS[precision])
+        cases["products alone, float32"] = products(TABLE_B, torch.float32)
+        seconds = timed(cases, steps)
+        best, rates = bandwidth(TABLE_B.size)
+        parts = whole_task(learners["ALASSO, fast"], task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
+        networks = convolutions(steps)
+    # read: θ, g, two moments, anchor, importance, side, path integral; written: θ, two moments, path integral
+    wide = 4 * TABLE_B.size * 12
+    narrow = wide if precision == "float32" else wide - 2 * TABLE_B.size + 2 * TABLE_B.size  # g at half, and a cast
+    floor = seconds["products alone"] + narrow / best
+    floor_float32 = seconds["products alone, float32"] + wide / best
+    vectors, data = 12 * 4 * TABLE_B.size, sum(t.nbytes for t in (mnist.train_images, mnist.test_images))
+    peak = peak_memory()
+    plain, ours = seconds["plain, eager"], seconds["ALASSO, fast"]
+    ratios = {
+        "ALASSO fast / plain eager": (ours / plain, 0.30),
+        "ALASSO fast in float32 / plain eager": (seconds["ALASSO, fast, float32"] / plain, 0.46),
+        "ALASSO fast / floor": (ours / floor, 1.20),
+        "ALASSO fast in float32 / its floor": (seconds["ALASSO, fast, float32"] / floor_float32, None),
+        "ALASSO fast / plain fast": (ours / seconds["plain, fast"], 1.15),
+        "ALASSO fast / ALASSO eager": (ours / seconds["ALASSO, eager"], 0.07),
+        "ALASSO at task 100 / at task 2": (seconds["ALASSO, fast, task 100"] / ours, 1.03),
+        "whole run / its training steps": (sum(parts.values()) / parts["training steps"], 1.10),
+        "peak memory / (12 vectors + data + 600 MB)": (peak / (vectors + data + 600e6), 1.0),
+        **{f"{name} / plain fast": (seconds[f"{name}, fast"] / seconds["plain, fast"], None)
+           for name in ("SI", "EWC", "MAS", "VCL")},
+        **{f"{name}: ALASSO fast / plain eager": (pair["ALASSO, fast"] / pair["plain, eager"], 0.6)
+           for name, pair in networks.items()},
+    }  # fmt: skip
+    return {
+        "command": "python benchmarks/speed.py" + f" --steps {steps}" * (steps != 200),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count(),
+                    "instructions": torch.backends.cpu.get_cpu_capability(), "system": platform.platform()},
+        "threads": THREADS, "steps": steps, "precision": precision, "float32 route": route,
+        **results.provenance(),
+        "ratios": {name: {"is": value, "reach": reach} for name, (value, reach) in ratios.items()},
+        "seconds": seconds, "networks": networks, "task": parts, "floor": floor, "floor_float32": floor_float32,
+        "bytes": narrow, "bandwidth": rates, "flop": 2 * sum(
+            BATCH * i * o * (3 if layer else 2) for layer, (i, o) in enumerate(pairwise(TABLE_B.sizes))
+        ),
+        "peak_memory": peak,
+    }  # fmt: skip
+
+
+def convolutions(steps: int) -> dict[str, dict[str, float]]:
+    """Plain eager and fast ALASSO steps of Tables C and D, on random images: only their number matters here."""
+    found = {}
+    for name, network, side, count in (
+        ("Table C", table_c(90), 32, steps),
+        ("Table D, 64 × 64", table_d(180, 64), 64, max(5, steps // 20)),
+        ("Table D, 224 × 224", table_d(180, 224), 64, max(1, steps // 70)),
+    ):
+        images = torch.randint(0, 256, (4 * BATCH, 3, side, side), dtype=torch.uint8)
+        task = RandomImages(images, torch.arange(4 * BATCH) % 3)
+        learners = {
+            "plain, eager": Plain(network, side),
+            "ALASSO, fast": second_task(FastLearner, network, ALASSO.published(), task),
+        }
+        found[name] = timed({n: stepper(x, task) for n, x in learners.items()}, count, block=min(BLOCK, count))
+    return found
+
+
+class RandomImages:
+    """A task whose images are noise."""
+
+    index, outputs = 0, slice(0, 3)
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
+        self.images, self.labels, self.epoch_size = images, labels, len(labels)
+
+    def train(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.images, self.labels
+
+
+def table(found: dict) -> str:
+    """The ratios, and what each should reach."""
+    lines = [f"{found['machine']}, PyTorch {found['versions']['torch']}, {found['threads']} threads, {found['date']}"]
+    lines += [f"{name:28}{1e3 * value:9.2f} ms" for name, value in found["seconds"].items()]
+    lines += [f"{'floor of an ALASSO step':28}{1e3 * found['floor']:9.2f} ms"]
+    for name, ratio in found["ratios"].items():
+        reach = f"reach ≤ {ratio['reach']:.2f}" if ratio["reach"] else ""
+        lines.append(f"{name:46}{ratio['is']:7.3f}   {reach}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200, help="timed steps of each case (default 200)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="where the JSON file goes")
+    chosen = parser.parse_args()
+    found = measure(chosen.steps)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    name = f"speed-{found['machine']['instructions'].lower()}-{found['date'][:10]}.json"
+    (chosen.out / name).write_text(json.dumps(found, indent=1) + "\n")
+    print(table(found))

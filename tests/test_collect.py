@@ -1,0 +1,158 @@
+"""Where results come from, and whether the code here would still make them."""
+
+import ast
+import json
+import re
+import subprocess
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pytest
+
+from alasso import cli, collect, plots, results
+from alasso import run as runner
+from alasso.presets import experiment
+
+HEAD = results.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """One clean record of this very code."""
+    made = runner.run(experiment("pmnist-tiny", "si", {"c": "0.5"}), 3, tmp_path, progress=False)
+    results.save(replace(made, dirty=False), only(tmp_path))
+    return tmp_path
+
+
+def only(folder):
+    (path,) = folder.glob("*/*.json")
+    return path
+
+
+def change(folder, **changes):
+    path = only(folder)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def check(folder, capsys) -> str:
+    """What `alasso collect --check` complains of."""
+    status = cli.main(["collect", "--check", "--results", str(folder)])
+    complaints = [line for line in capsys.readouterr().out.splitlines() if ".json: " in line]
+    assert status == (1 if complaints else 0)
+    return "\n".join(complaints)
+
+
+def test_a_line_says_seed_settings_commit_and_duration(folder, capsys):
+    change(folder, seconds=[100.0, 80.0], dirty=True)
+    assert cli.main(["collect", "--results", str(folder)]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split()[:3] == [f"pmnist-tiny/{only(folder).name}", "3", "c=0.5"]
+    assert line.endswith(f"3.0 min  {HEAD[:7]} dirty")
+
+
+def test_an_empty_folder_is_named(tmp_path, capsys):
+    assert cli.main(["collect", "--results", str(tmp_path)]) == 2
+    assert f"{tmp_path}: no results here" in capsys.readouterr().err
+
+
+@pytest.fixture
+def committed(monkeypatch):
+    """The formulas as they are in the files count as those of HEAD."""
+    now = {name: (results.ROOT / "alasso" / f"{name}.py").read_text("utf-8") for name in collect.FORMULAS}
+    collect._definitions.cache_clear()
+
+    def git(_, what):
+        commit, path = what.split(":")
+        return now.get(path.removeprefix("alasso/").removesuffix(".py")) if commit == HEAD else None
+
+    monkeypatch.setattr(results, "git", git)
+    yield now
+    collect._definitions.cache_clear()
+
+
+def test_a_record_of_this_code_is_all_right(folder, capsys, committed):
+    assert check(folder, capsys) == ""
+
+
+def test_another_docstring_comment_or_layout_is_no_change(folder, capsys, committed):
+    text = committed["formulas"]
+    committed["formulas"] = "# A remark.\n" + re.sub(r'"""(?=[A-Z])', '"""Other words: ', ast.unparse(ast.parse(text)))
+    assert committed["formulas"] != text
+    assert check(folder, capsys) == ""
+
+
+def test_a_changed_formula_is_found_by_name_if_the_method_uses_it(folder, capsys, committed):
+    used = committed["formulas"].replace("def si_importance(", "def si_importance(nothing=None, *, ")
+    other = committed["formulas"].replace("def perfect_importance(", "def perfect_importance(nothing=None, *, ")
+    assert used != committed["formulas"] != other
+    committed["formulas"] = other
+    assert check(folder, capsys) == "", "SI has no perfect importance"
+    collect._definitions.cache_clear()
+    committed["formulas"] = used
+    assert check(folder, capsys).endswith(f"formulas changed since {HEAD[:7]}: si_importance")
+
+
+def test_a_changed_default_is_no_changed_formula(folder, capsys, committed):
+    committed["surrogates"] = committed["surrogates"].replace("damping: float = 0.1", "damping: float = 0.2")
+    assert check(folder, capsys) == ""
+
+
+def test_what_cannot_be_known_is_said(folder, capsys, committed):
+    change(folder, commit="0" * 40)
+    assert "commit 0000000 is not in this checkout: its formulas are unknown" in check(folder, capsys)
+    change(folder, commit=None, dirty=None)
+    assert "made outside a git checkout: its formulas are unknown" in check(folder, capsys)
+
+
+def test_disagreement_with_the_preset_is_found(folder, capsys, committed):
+    change(folder, hyperparameters={"c": 0.5, "damping": 0.2})
+    assert "disagrees with its preset" in check(folder, capsys)
+    assert "damping=0.2, not 0.1" in check(folder, capsys)
+    change(folder, hyperparameters={"c": 0.5, "damping": 0.1}, preset="pmnist-gone")
+    assert "preset 'pmnist-gone': unknown" in check(folder, capsys)
+
+
+def test_dirty_torn_and_misnamed_records_are_found(folder, capsys, committed):
+    change(folder, dirty=True)
+    assert "made by code that was not committed" in check(folder, capsys)
+    change(folder, dirty=False)
+    path = only(folder)
+    moved = path.rename(path.with_name("si-00000000-s3.json"))
+    assert f"its settings belong to {path.name}" in check(folder, capsys)
+    moved.write_text("{")
+    assert "not a whole result record" in check(folder, capsys)
+
+
+def test_git_itself_is_asked_for_the_formulas_of_a_commit():
+    collect._definitions.cache_clear()
+    first = subprocess.run(
+        ["git", "-C", results.ROOT, "log", "--format=%H", "-1", "--", "alasso/formulas.py"],
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    then, now = collect._definitions(first), collect._definitions(None)
+    assert {"ALASSO", "SI", "perfect_importance"} <= then.keys() & now.keys()
+    assert collect._definitions("0" * 40) is None
+
+
+def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(folder):
+    run = results.load(only(folder))
+    for dirty, preset, said in (
+        (False, "pmnist-tiny", ""),
+        (True, "pmnist-tiny", "† code not committed"),
+        (False, "pmnist30-short", "pmnist30-short: 5 of 20 epochs"),
+        (True, "split-cifar-short", "split-cifar-short: 15 of 60 epochs; † code not committed"),
+    ):
+        one, clean = replace(run, dirty=dirty, preset=preset), replace(run, method="none", preset=preset)
+        for draw in (
+            plots.average_accuracy,
+            plots.spread,
+            lambda ax, runs: plots.task_accuracy(ax, runs, 1),
+            lambda ax, runs: plots.final_accuracy(ax, {r.method: [r] for r in runs}),
+        ):
+            ax = draw(plt.figure().subplots(), [one, clean])
+            assert ax.get_title(loc="right") == said
+            other = "no" if ax.get_yticklabels()[0].get_text()[:1] in ("s", "n") else "pl"
+            names = [t.get_text() for t in (*ax.texts, *ax.get_yticklabels()) if t.get_text()[:1].isalpha()]
+            assert {name[:2].lower(): name.endswith(" †") for name in names} == {"si": dirty, other: False}
+            plt.close("all")

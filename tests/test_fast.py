@@ -1,0 +1,150 @@
+"""The fast path against the reference: the same steps, the same state, for every method and every network."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+
+from alasso import fast
+from alasso.fast import FastLearner
+from alasso.networks import CNN, MLP, MeanFieldMLP, loss_and_gradient, pixels
+from alasso.presets import METHODS
+from alasso.protocol import Protocol
+from alasso.rivals import VCL
+from alasso.surrogates import ALASSO, SI
+from alasso.tasks import generator, split_stream
+from alasso.train import Learner, train_stream
+
+STEPS = 100
+PROTOCOL = Protocol(dataset="mnist5k", tasks=2, hidden=(8,), epochs=17, batch_size=32, learning_rate=1e-3)
+SMALL_CNN = CNN(8, ((4,), (4,)), 16, 9)
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "uncompiled"])
+def compiled(request, monkeypatch):
+    """Both as it is with a C++ compiler and as it is without one."""
+    if not request.param:
+        monkeypatch.setattr(fast, "can_compile", lambda: False)
+        monkeypatch.setattr(fast, "_compiled_update", lambda: fast.update)
+
+
+def trajectory(make, network, surrogate, stream, protocol=PROTOCOL):
+    """θ and State after each of the first steps, and after the task that ends among them."""
+    seen = []
+
+    def watch(place, learner, loss):
+        if len(seen) <= STEPS:
+            seen.append([learner.theta.clone(), *(t.clone() for t in learner.state)])
+
+    train_stream(network, surrogate, stream, protocol, 0, "cpu", watch, make)
+    return seen
+
+
+def compare(network, surrogate, stream, protocol=PROTOCOL):
+    """The fast learner's trajectory against the reference's, each vector relative to its own size."""
+    expected = trajectory(Learner, network, surrogate, stream[:2], protocol)
+    actual = trajectory(FastLearner, network, surrogate, stream[:2], protocol)
+    assert len(actual) == len(expected) == STEPS + 1
+    for step, (mine, theirs) in enumerate(zip(actual, expected, strict=True)):
+        for a, b in zip(mine, theirs, strict=True):
+            # the same numbers, summed in another order
+            assert (a - b).abs().mean() <= 1e-5 * b.abs().mean() + 1e-12, step
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_theta_and_state_are_the_references_for_every_method(method, stream, compiled):
+    chosen = METHODS[method]
+    network = MeanFieldMLP((9, 8, 3)) if isinstance(chosen.surrogate, VCL) else MLP((9, 8, 3), (0.2, 0.5))
+    compare(network, chosen.surrogate, stream, replace(PROTOCOL, **{"fresh_network": method == "single"}))
+
+
+def test_theta_and_state_are_the_references_for_convolutions_and_split_outputs(pictures, compiled):
+    stream = split_stream(pictures, 3, 3, seed=0)
+    compare(SMALL_CNN, ALASSO.published(), stream, replace(PROTOCOL, epochs=26, reset_optimizer=True))
+
+
+def test_the_gradient_written_by_hand_is_autograds(dataset):
+    network, outputs = MLP((9, 8, 7, 6), (0.2, 0.5)), slice(2, 5)
+    theta = network.init(generator(0, "theta")) + 0.01
+    images, y = dataset.train_images[:20], torch.arange(20) % 3
+    noise = network.noise(20, generator(0, "noise"))
+    expected_loss, expected = loss_and_gradient(network, theta, pixels(images.flatten(1)), y, outputs, noise)
+    by_hand = fast.MLPGradient(network, theta, 32, torch.float32)
+    loss, g = by_hand(theta, images, y, outputs, noise)
+    torch.testing.assert_close(loss, expected_loss)
+    torch.testing.assert_close(g, expected)
+    assert g.abs().sum() > 0
+
+
+def test_bfloat16_products_keep_float32_weights_and_come_near(stream):
+    """Rounding of products to 8 bits shows, and no more than that."""
+    network, surrogate = MLP((9, 8, 3)), ALASSO.published()
+    learner = FastLearner(network, surrogate, network.init(generator(0, "theta")), stream[0], PROTOCOL, "bfloat16")
+    assert learner.low.dtype == torch.bfloat16
+    assert {t.dtype for t in (learner.theta, learner.first, learner.second, *learner.state)} == {torch.float32}
+    images, y = stream[0].train()
+    start = learner.theta.clone()
+    learner.step(images[:32], y[:32], slice(None), generator(0, "noise"))
+    _, expected = loss_and_gradient(network, start, pixels(images[:32]), y[:32])
+    error = (learner.first / (1 - fast.BETA1) - expected).norm() / expected.norm()  # the first moment of one step is g
+    assert 0 < error < 0.02
+    assert torch.equal(learner.low, learner.theta.bfloat16())
+
+
+def test_no_setting_and_no_step_compiles_anything_again(stream):
+    network, protocol = MLP((9, 8, 3)), replace(PROTOCOL, epochs=2)
+    train_stream(network, ALASSO.published(), stream, protocol, 0, "cpu", lambda *_: None, FastLearner)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for a in (0.8, 2.0, 3.5):
+            other = replace(ALASSO.published(), a=a, c=a / 2, epsilon=a / 10)
+            train_stream(network, other, stream, protocol, 0, "cpu", lambda *_: None, FastLearner)
+
+
+def test_what_is_written_in_place_is_nobody_elses(stream):
+    """An initial state has one tensor of zeros under two names; importance must stay zero through the first task."""
+    network = MLP((9, 8, 3))
+    *seen, _ = trajectory(FastLearner, network, SI(), stream[:1])
+    for _, _, importance, _, path_integral in seen:
+        assert not importance.any()
+        assert path_integral.any()
+
+
+def test_without_a_compiler_it_says_so_once(monkeypatch):
+    from torch._inductor import cpp_builder
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def none():
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
+    fast.can_compile.cache_clear()
+    with pytest.warns(UserWarning, match=r"no C\+\+ compiler"):
+        assert not fast.can_compile()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not fast.can_compile()
+    fast.can_compile.cache_clear()
+
+
+def test_the_quick_route_of_float32_products_is_left_where_it_rounds(monkeypatch):
+    before = torch.get_float32_matmul_precision()
+    with fast.quick_float32("cpu") as route:
+        a, b = torch.rand(2, 64, 64, generator=generator(0, "matrices"))
+        exact = a.double() @ b.double()
+        assert ((a @ b - exact).abs() / exact).max() < 1e-5
+        assert route == torch.get_float32_matmul_precision()
+    assert torch.get_float32_matmul_precision() == before
+
+    def rounding(a, b):
+        return torch.mm(a, b) if a.dtype == torch.float64 else torch.mm(a.bfloat16().float(), b.bfloat16().float())
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounding)
+    with fast.quick_float32("cpu") as route:
+        assert route == before
+
+
+@pytest.mark.parametrize(("has", "precision"), [({}, "float32"), ({"avx512_bf16": True}, "bfloat16")])
+def test_bfloat16_is_for_processors_that_multiply_in_it(monkeypatch, has, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert fast.native_precision("cpu") == precision

@@ -1,0 +1,135 @@
+"""What is still to be run, in which order, and how long it takes."""
+
+from dataclasses import replace
+
+import pytest
+
+from alasso import plan, results
+from alasso import run as runner
+from alasso.errors import BadInput
+from alasso.plan import Costs, Job
+from alasso.presets import PRESETS, SCALES, TARGETS, experiment
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """A whole record, to be changed."""
+    return runner.run(experiment("pmnist-tiny", "si"), 0, tmp_path_factory.mktemp("results"), progress=False)
+
+
+def keep(record, folder, preset, method, seconds, **changes):
+    """Put a record of this experiment into the folder, as if it had taken so long."""
+    chosen = experiment(preset, method, changes.pop("settings", {}))
+    protocol = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(chosen.protocol).items()}
+    changes = {"loop": "reference"} | changes
+    made = replace(record, preset=preset, method=method, protocol=protocol, seconds=seconds, **changes)
+    results.save(made, chosen.path(folder, 0))
+
+
+def cost(folder, preset, method, **settings):
+    return Costs(folder).of(Job(experiment(preset, method, settings), 0))
+
+
+def test_all_is_every_target_and_every_run_once():
+    wanted = plan.jobs(plan.chosen(["all"], "paper"), "paper", range(2))
+    needed = {(e.preset, e.digest, seed) for t in TARGETS.values() for e in t.experiments() for seed in range(2)}
+    assert {(job.experiment.preset, job.experiment.digest, job.seed) for job in wanted} == needed
+    assert len(wanted) == len(needed)
+
+
+def test_the_most_useful_runs_come_first():
+    wanted = plan.jobs(["figure-5-left", "table-1-left"], "paper", range(2))
+    assert [job.seed for job in wanted] == [0] * (len(wanted) // 2) + [1] * (len(wanted) // 2)
+    first = [(job.experiment.method, job.experiment.changes) for job in wanted[: len(wanted) // 2]]
+    assert [method for method, _ in first[:4]] == ["alasso-published", "si", "single", "multi"]
+    assert [changes for _, changes in first[-6:]] == [[f"a={float(a)}"] for a in ("0.8", "1", "2", "3", "4", "5")]
+
+
+def test_only_what_has_no_record_is_missing(tmp_path):
+    wanted = plan.jobs(["figure-4"], "short", range(2))
+    there = wanted[2].path(tmp_path)
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert plan.missing(wanted, tmp_path) == [*wanted[:2], wanted[3]]
+
+
+def test_a_scale_changes_the_preset_and_nothing_else():
+    for name, target in TARGETS.items():
+        full = target.experiments()
+        for scale in SCALES:
+            if scale == "demo" and target.preset.startswith("split"):
+                with pytest.raises(BadInput, match="no scale 'demo'"):
+                    target.experiments(scale)
+                assert name not in plan.chosen(["all"], scale)
+                continue
+            made = target.experiments(scale)
+            assert [(e.method, e.surrogate) for e in made] == [(e.method, e.surrogate) for e in full]
+            if scale == "short":
+                assert all(4 * e.protocol.epochs <= f.protocol.epochs for e, f in zip(made, full, strict=True))
+                assert [replace(e.protocol, epochs=0 + f.protocol.epochs) for e, f in zip(made, full, strict=True)] == [
+                    f.protocol for f in full
+                ]
+                assert all(PRESETS[e.preset].about.startswith("Short, ") for e in made)
+
+
+def test_unknown_targets_and_scales_are_named():
+    with pytest.raises(BadInput, match="target 'figure-10': unknown; did you mean figure-"):
+        plan.chosen(["figure-10"], "demo")
+    with pytest.raises(BadInput, match="scale 'papers': unknown; did you mean paper"):
+        plan.jobs(["figure-4"], "papers", [0])
+
+
+def test_a_cost_is_that_of_an_epoch_times_epochs(record, tmp_path):
+    keep(record, tmp_path, "pmnist10", "si", [10.0, 14.0], threads=2, settings={"tasks": "2", "epochs": "1"})
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * 2 * 30 * 20)
+    assert cost(tmp_path, "pmnist30-short", "si").core_seconds == pytest.approx(12 * 2 * 30 * 5)
+    assert "pmnist10/si" in cost(tmp_path, "pmnist30", "si").basis
+    assert "of si" in cost(tmp_path, "pmnist30", "ewc").basis
+    assert cost(tmp_path, "split-cifar", "si") is None
+
+
+def test_the_nearest_record_counts(record, tmp_path):
+    keep(record, tmp_path, "pmnist-demo", "si", [1.0], settings={"tasks": "1", "epochs": "1"})
+    keep(record, tmp_path, "pmnist10", "none", [10.0], threads=1, settings={"tasks": "1", "epochs": "1"})
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * 600), "same network before same method"
+    keep(record, tmp_path, "pmnist10", "si", [20.0], threads=1, settings={"tasks": "1", "epochs": "1"})
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(20 * 600)
+    late = {"finished": "2999-01-01T00:00:00+00:00", "settings": {"tasks": "1", "epochs": "2"}}
+    keep(record, tmp_path, "pmnist10", "si", [30.0], threads=1, **late)
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(15 * 600), "the latest"
+    quick = {"loop": "fast", "settings": {"tasks": "1", "epochs": "3"}}
+    keep(record, tmp_path, "pmnist10", "none", [12.0], threads=1, **quick)
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(4 * 600), "a batch runs by the fast loop"
+    keep(record, tmp_path, "pmnist100", "si", [1.0], threads=1, device="cuda", loop="fast", settings={"tasks": "1"})
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(4 * 600), "a GPU says nothing of a core"
+
+
+def test_work_is_scaled_to_larger_images_and_more_of_them(record, tmp_path):
+    keep(record, tmp_path, "split-tiny-64", "si", [7.0], threads=1, settings={"tasks": "1", "epochs": "1"})
+    assert cost(tmp_path, "split-tiny", "si").core_seconds == pytest.approx(7 * 30 * 60 * (224 / 64) ** 2)
+    keep(record, tmp_path, "pmnist-demo", "si", [1.0], threads=1, settings={"tasks": "1", "epochs": "1"})
+    weights = 784 * 200 + 200 * 200 + 200 * 10
+    more = (784 * 400 + 400 * 10) / weights * 60_000 / 4_000
+    assert cost(tmp_path, "pmnist10", "si", hidden="400").core_seconds == pytest.approx(200 * more)
+
+
+def test_a_torn_record_costs_nothing(tmp_path):
+    path = tmp_path / "pmnist10" / "si-00000000-s0.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    assert Costs(tmp_path).records == []
+
+
+def test_cores_share_the_runs():
+    assert plan.wall_seconds([3, 1, 2], 1) == 6
+    assert plan.wall_seconds([3, 1, 2], 3) == plan.wall_seconds([3, 1, 2], 64) == 3
+    assert plan.wall_seconds([3, 1, 2, 2], 2) == 5  # 3 then 2; 1 then 2
+    assert plan.wall_seconds([1] * 7, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (150, "2.5 min"), (5400, "1.5 h"), (90_000, "25 h"), (1e6, "12 days")],
+)
+def test_a_time_as_a_person_says_it(seconds, said):
+    assert plan.duration(seconds) == said

@@ -1,0 +1,335 @@
+"""Runs in batch: none lost, none doubled, whoever is killed; and the pages that they make."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import LocalCluster
+
+from alasso import batch, cli, pages, reproduce, results
+from alasso import run as runner
+from alasso.errors import Interrupted
+from alasso.plan import Job
+from alasso.presets import SCALES, TARGETS, Target, experiment
+
+ROOT = Path(__file__).parents[1]
+LONG = {"epochs": "30"}  # long enough to be killed in
+CANNOT = {
+    "network": "table-c",
+    "classes_per_task": "2",
+}  # colour images, of which there are none here: fails when it runs
+
+
+@pytest.fixture
+def targets(monkeypatch):
+    """A scale of seconds, and a figure one of whose runs fails."""
+    monkeypatch.setitem(SCALES, "tiny", dict.fromkeys(("pmnist30", "pmnist100", "pmnist-tiny"), "pmnist-tiny"))
+    monkeypatch.setitem(SCALES["paper"], "pmnist-tiny", "pmnist-tiny")
+    monkeypatch.setitem(TARGETS, "figure-x", Target("one that fails", "pmnist-tiny", ("none", "si"), (CANNOT, {})))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The pages that are asked for, none of which is made."""
+    asked = []
+    monkeypatch.setattr(pages, "execute", lambda *arguments: asked.append(arguments) or True)
+    return asked
+
+
+def command(folder, *arguments) -> int:
+    return cli.main(["reproduce", *arguments, "--results", str(folder)])
+
+
+def snapshot(folder) -> dict:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_says_what_is_missing_how_long_it_takes_and_does_nothing(targets, tmp_path, capsys):
+    runner.run(experiment("pmnist-tiny", "si"), 0, tmp_path, progress=False)
+    (tmp_path / "pmnist-tiny" / "notes.txt").write_text("something else")
+    before = snapshot(tmp_path)
+    assert command(tmp_path, "figure-4", "figure-7", "--scale", "tiny", "--seeds", "2", "--dry-run") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "figure-4, figure-7 at scale tiny, 2 seeds: 6 runs, 1 of them there, 5 to do"
+    assert "on one core, about" in out[1]
+    assert "from pmnist-tiny/si-" in out[1]
+    assert [line.split(": ")[0].strip() for line in out[2:]] == [
+        "alasso run pmnist-tiny alasso-published --seed 0",
+        "alasso run pmnist-tiny alasso-coupled --seed 0",
+        "alasso run pmnist-tiny alasso-published --seed 1",
+        "alasso run pmnist-tiny si --seed 1",
+        "alasso run pmnist-tiny alasso-coupled --seed 1",
+    ]
+    assert snapshot(tmp_path) == before
+
+
+def test_a_failed_run_stops_no_other_and_is_listed_with_its_log(targets, drawn, tmp_path, capsys):
+    assert command(tmp_path, "figure-x", "figure-4", "--scale", "tiny", "--workers", "2") == 1
+    out, err = capsys.readouterr()
+    done = {path.stem.rsplit("-", 2)[0] for path in tmp_path.glob("*/*.json")}
+    assert done == {"none", "si", "alasso-published"}
+    failed = [line for line in err.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 2
+    for line in failed:
+        assert "it takes colour images" in line
+        log = Path(line.rsplit("its log is ", 1)[1])
+        assert "Traceback" in log.read_text()
+        assert "alasso run pmnist-tiny" in log.read_text()
+    assert sum("[5/5]" in line for line in out.splitlines()) == 1
+    assert [page.name for _, page, *_ in drawn] == ["figure-4-tiny.ipynb"], "no page of half the runs"
+    assert "figure-x: 2 of its 4 runs failed" in err
+
+
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(targets, drawn, tmp_path, capsys, monkeypatch):
+    def interrupted(todo, *_):
+        runner.run(*todo[0], tmp_path, progress=False)
+        yield todo[0], None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce, "compute", interrupted)
+    with pytest.raises(SystemExit) as exit:
+        command(tmp_path, "figure-4", "--scale", "tiny")
+    assert exit.value.code == 130
+    assert "stopped: 1 of 2 runs are done; the same command goes on" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("*/*.json"))) == 1
+    assert drawn == []
+
+
+def test_a_torn_record_is_named_before_anything_runs(targets, tmp_path, capsys):
+    torn = experiment("pmnist-tiny", "si").path(tmp_path, 0)
+    torn.parent.mkdir()
+    torn.write_text("{")
+    assert command(tmp_path, "figure-4", "--scale", "tiny") == 2
+    assert f"{torn}: not a whole result record" in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.json")) == [torn]
+
+
+def test_the_table_counts_what_is_done_running_failed_and_waiting(tmp_path):
+    from rich.console import Console
+
+    todo = [Job(experiment("pmnist-tiny", m), 0) for m in ("none", "si", "ewc", "mas", "vcl")]
+    progress = batch.Progress(dict.fromkeys(todo), lambda: 2)
+    progress.live = True
+    progress.end(todo[1], None, tmp_path)
+    progress.end(todo[0], ValueError("no"), tmp_path)
+    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(progress.table())
+    assert console.export_text().split("\n")[3].replace("│", " ").split() == ["pmnist-tiny", "1", "2", "1", "1"]
+    assert "time left unknown" in progress.left()
+
+
+def wanted(*methods, **settings) -> list[Job]:
+    return [Job(experiment("pmnist-tiny", m, settings), seed) for m in methods for seed in (0, 1)]
+
+
+def killer(started: Path, pids) -> threading.Thread:
+    """Kills the first of the processes, a moment after a run has begun to train."""
+
+    def kill():
+        for _ in range(6000):
+            if started.exists():
+                break
+            time.sleep(0.02)
+        time.sleep(0.3)
+        thread.killed = pids()[0]
+        os.kill(thread.killed, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def check_all(todo, outcomes, folder, tmp_path):
+    """Every run ended once, well, and as it does on its own."""
+    assert Counter(job for job, _ in outcomes) == Counter(todo)
+    assert [error for _, error in outcomes if error] == []
+    assert sorted(folder.rglob("*.json")) == sorted(job.path(folder) for job in todo)
+    alone = reproduce.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
+    assert alone[0].matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
+
+
+def test_a_killed_process_loses_no_run(tmp_path):
+    folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
+    with reproduce.Processes(2) as engine:
+        thread = killer(folder / "pmnist-tiny", lambda: [child.pid for child in multiprocessing.active_children()])
+        outcomes = list(reproduce.compute(todo, folder, engine))
+        thread.join()
+        assert not psutil.pid_exists(thread.killed)
+    check_all(todo, outcomes, folder, tmp_path)
+
+
+def stopped(chosen, seed, folder, commit):
+    raise Interrupted("saved; to go on: the command", signal.SIGTERM)
+
+
+def test_a_run_that_a_signal_has_stopped_stops_the_batch_and_has_not_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "_train", stopped)
+    with pytest.raises(KeyboardInterrupt), reproduce.Processes(1) as engine:
+        list(reproduce.compute(wanted("si"), tmp_path, engine))
+    assert list(tmp_path.rglob("*.log")) == []
+
+
+def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "_train", deadly)
+    todo = wanted("none", "si")
+    with reproduce.Processes(2) as engine:
+        outcomes = dict(reproduce.compute(todo, tmp_path, engine))
+    assert outcomes.keys() == {*todo}
+    assert {job.seed: str(error) for job, error in outcomes.items() if error} == {
+        1: "its process was killed 3 times; is there memory enough?"
+    }
+    assert sum(error is None for error in outcomes.values()) == 2
+    assert "killed 3 times" in reproduce.log_path(todo[1], tmp_path).read_text()
+
+
+def deadly(chosen, seed, folder, commit):
+    if seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return runner.run(chosen, seed, folder, progress=False)
+
+
+def test_processes_leave_with_their_parent(tmp_path):
+    code = "from alasso import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
+    arguments = ["reproduce", "figure-j", "--seeds", "9", "--workers", "2", "--results", str(tmp_path)]
+    parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "pmnist-demo").exists():
+        time.sleep(0.05)
+    family = psutil.Process(parent.pid).children(recursive=True)
+    assert len(family) >= 2
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A scheduler and two worker processes on the loopback, whose home is empty."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tcp://", dashboard_address=None
+    ) as running:
+        yield running
+
+
+def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
+    folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
+    scratch = tmp_path / "home" / ".cache" / "alasso" / "runs"
+    with reproduce.Cluster(cluster.scheduler_address) as engine:
+        assert engine.slots() == 2
+        started = scratch / str(results.provenance()["commit"]) / "pmnist-tiny"
+        thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
+        outcomes = list(reproduce.compute(todo, folder, engine))
+        thread.join()
+        assert not psutil.pid_exists(thread.killed)
+    check_all(todo, outcomes, folder, tmp_path)
+    assert list(scratch.rglob("*.json")) == [], "records are where they were asked for, and nowhere else"
+
+
+def test_dask_reports_a_failure_and_refuses_other_code(cluster, targets, drawn, tmp_path, capsys, monkeypatch):
+    address = ["--scale", "tiny", "--dask", cluster.scheduler_address]
+    assert command(tmp_path, "figure-x", *address) == 1
+    assert capsys.readouterr().err.count("it takes colour images") == 2
+    assert len(list(tmp_path.glob("pmnist-tiny/*.json"))) == 2
+    monkeypatch.setattr(results, "provenance", lambda: {"commit": "f" * 40})
+    assert command(tmp_path, "figure-4", *address) == 1
+    assert f"not {'f' * 40}; give it the same" in capsys.readouterr().err
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys):
+    assert command(tmp_path, "figure-4", "--dask", "tcp://127.0.0.1:1") == 2
+    assert "--dask tcp://127.0.0.1:1: no scheduler answers there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_gets_its_page_and_a_second_call_does_nothing(tmp_path, capsys, monkeypatch):
+    for method in TARGETS["figure-4"].methods:
+        name = experiment("pmnist-demo", method).path("", 0)
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / "results" / name).read_bytes())
+    assert command(tmp_path, "figure-4") == 0
+    page = tmp_path / "executed" / "figure-4-demo.ipynb"
+    assert f"figure-4: {page}" in capsys.readouterr().out
+    cells = json.loads(page.read_text())["cells"]
+    assert "".join(cells[0]["source"]).startswith("# Figure 4, demo\n")
+    counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert any("image/svg+xml" in output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+    assert [path.name for path in page.parent.iterdir()] == [page.name]
+
+    before = snapshot(tmp_path)
+    monkeypatch.setattr("papermill.execute_notebook", None)
+    monkeypatch.setattr(reproduce, "compute", None)
+    assert command(tmp_path, "figure-4") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "figure-4 at scale demo, 1 seed: 2 runs, 2 of them there, 0 to do",
+    ]
+    assert snapshot(tmp_path) == before
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A notebook of one cell, with one parameter."""
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "preset = 'a'\nthen = 1"},
+        {"cell_type": "code", "metadata": {}, "source": "print(preset, 1 / then)"},
+    ]
+    cells = [cell | {"id": str(k), "outputs": [], "execution_count": None} for k, cell in enumerate(cells)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path = tmp_path / "small.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_a_page_is_made_again_if_what_it_depends_on_has_changed(small, tmp_path, monkeypatch):
+    page, data = tmp_path / "executed" / "page.ipynb", tmp_path / "data.json"
+    data.write_text("1")
+    made = []
+    import papermill
+
+    def execute(notebook, partial, *_, **__):
+        made.append(partial)
+        Path(partial).write_text(small.read_text())
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    assert pages.execute(small, page, {"preset": "b"}, [data])
+    assert not pages.execute(small, page, {"preset": "b"}, [data])
+    assert pages.execute(small, page, {"preset": "c"}, [data])
+    data.write_text("2")
+    assert pages.execute(small, page, {"preset": "c"}, [data])
+    small.write_text(small.read_text().replace("print(", "print(0, "))
+    assert pages.execute(small, page, {"preset": "c"}, [data])
+    assert not pages.execute(small, page, {"preset": "c"}, [data])
+    page.write_text("torn")
+    assert pages.execute(small, page, {"preset": "c"}, [data])
+    assert len(made) == 5
+    assert all(name.endswith(".partial.ipynb") for name in made)
+
+
+def test_an_unknown_parameter_is_refused_and_a_failing_cell_makes_no_page(small, tmp_path):
+    page = tmp_path / "page.ipynb"
+    with pytest.raises(reproduce.BadInput, match=r"parameter 'presett' of small\.ipynb: unknown; did you mean preset"):
+        pages.execute(small, page, {"presett": "b"})
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        pages.execute(small, page, {"then": 0})
+    assert not page.exists()
+    assert "ZeroDivisionError" in page.with_suffix(".partial.ipynb").read_text()
+
+
+def test_papermill_alone_runs_the_benchmark_from_any_directory(tmp_path):
+    tool = Path(sys.executable).with_name("papermill")
+    given = {"preset": "pmnist-tiny", "seeds": "1", "methods": "none,si", "results": str(tmp_path / "results")}
+    options = [word for name, value in given.items() for word in ("-p", name, value)]
+    notebook = ROOT / "notebooks" / "permuted_mnist.ipynb"
+    subprocess.run([tool, notebook, "out.ipynb", *options], cwd=tmp_path, check=True, capture_output=True)
+    assert "SI" in (tmp_path / "out.ipynb").read_text()
+    assert len(list((tmp_path / "results" / "pmnist-tiny").glob("*.json"))) == 2

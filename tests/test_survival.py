@@ -1,0 +1,371 @@
+"""What a run survives: SIGKILL at any moment, signals, torn and foreign checkpoints, company, full disks, NaN."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from alasso import checkpoint, cli, fast, results
+from alasso import run as runner
+from alasso.errors import BadInput, Diverged, Interrupted
+from alasso.presets import experiment
+from alasso.train import Learner, Place
+
+SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
+STEPS = 3 * 2 * 3  # tasks × epochs × batches of 96 images
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, dataset):
+    """Small images, a checkpoint after every step, and the fast path uncompiled."""
+    monkeypatch.setattr(runner.datasets, "load", lambda name: dataset)
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(fast, "can_compile", lambda: False)
+    monkeypatch.setattr(fast, "_compiled_update", lambda: fast.update)
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Leave the last checkpoint, with every tensor of the end, where it is."""
+    monkeypatch.setattr(checkpoint, "remove", lambda record: None)
+
+
+def start(folder: Path, method="alasso-published", reference=False, settings=SETTINGS):
+    return runner.run(experiment("pmnist-tiny", method, settings), 0, folder, progress=False, reference=reference)
+
+
+def path_of(folder: Path, method="alasso-published") -> Path:
+    return experiment("pmnist-tiny", method, SETTINGS).path(folder, 0)
+
+
+def end_of(folder: Path, method: str) -> tuple:
+    """Everything that a run of this method has computed, as bytes that can be compared."""
+    content = checkpoint.beside(path_of(folder, method), "checkpoint").read_bytes()[checkpoint.DIGEST :]
+    (folder / "last").write_bytes(content)
+    loaded = torch.load(folder / "last", weights_only=True)["tensors"]
+    tensors = [loaded["theta"], *loaded["state"], *loaded["moments"]]
+    record = json.loads(path_of(folder, method).read_text())
+    return [t.numpy().tobytes() for t in tensors], loaded["steps"], record["accuracy"], record["loss"]
+
+
+def forked(function) -> int:
+    """Run the function in a process of its own, and return how that ended, as subprocess has it."""
+    pid = os.fork()
+    if pid == 0:
+        warnings.simplefilter("ignore")
+        try:
+            function()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(99)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(event: int, function) -> int:
+    """As forked, but SIGKILL comes at the nth event: a step, or a file opened, renamed or removed."""
+
+    def doomed():
+        left = event
+
+        def count(name, _arguments):
+            nonlocal left
+            if name in ("open", "os.rename", "os.remove", "alasso.step"):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        for learner in (Learner, fast.FastLearner):
+            step = learner.step
+            learner.step = lambda *arguments, step=step: (sys.audit("alasso.step"), step(*arguments))[1]
+        sys.addaudithook(count)
+        function()
+
+    return forked(doomed)
+
+
+@pytest.mark.parametrize("between", [0, 1e9], ids=["every step", "every task"])
+@pytest.mark.parametrize(
+    ("method", "reference"), [("alasso-published", True), ("alasso-published", False), ("dropout", False)]
+)
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(
+    tmp_path, kept, monkeypatch, method, reference, between
+):
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", between)
+    start(tmp_path / "straight", method, reference)
+    dice, kills, folder = random.Random(0), 0, tmp_path / "killed"
+    while kills < 20 or not path_of(folder, method).exists():
+        end = killed_at(dice.randint(1, 40), lambda: start(folder, method, reference))
+        assert end in (0, -signal.SIGKILL)
+        kills += end != 0
+        if end == 0:
+            assert end_of(folder, method) == end_of(tmp_path / "straight", method)
+            assert list(path_of(folder, method).parent.glob("*.json")) == [path_of(folder, method)]
+            if kills < 20:
+                shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(tmp_path, kept, monkeypatch, capfd, number, status):
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+    arguments = ["run", "pmnist-tiny", "alasso-published", "--results", str(tmp_path / "stopped"), "--set"]
+    arguments += [f"{name}={value}" for name, value in SETTINGS.items()]
+
+    def stopped():
+        step, calls = fast.FastLearner.step, []
+
+        def signalled(*given):
+            calls.append(given)
+            if len(calls) == 8:
+                os.kill(os.getpid(), number)
+            return step(*given)
+
+        fast.FastLearner.step = signalled
+        sys.exit(cli.main(arguments))
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            stopped()
+        except SystemExit as error:
+            os._exit(error.code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+    said = capfd.readouterr().err.strip().splitlines()[-1]
+    assert (
+        "stopped at task 2, epoch 1, step 2; to go on: alasso run pmnist-tiny alasso-published --seed 0 --set" in said
+    )
+    steps = []
+    monkeypatch.setattr(fast.FastLearner, "step", _counting(fast.FastLearner.step, steps))
+    assert cli.main(arguments) == 0
+    assert len(steps) == STEPS - 8
+    monkeypatch.undo()
+
+
+def _counting(step, calls):
+    def counted(*arguments):
+        calls.append(None)
+        return step(*arguments)
+
+    return counted
+
+
+def test_interrupted_and_continued_is_straight_through(tmp_path, kept, monkeypatch):
+    start(tmp_path / "straight")
+    calls, step = [], fast.FastLearner.step
+
+    def signalled(*arguments):
+        calls.append(None)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(*arguments)
+
+    monkeypatch.setattr(fast.FastLearner, "step", signalled)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="to go on"):
+        start(tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is before
+    start(tmp_path / "stopped")
+    assert end_of(tmp_path / "stopped", "alasso-published") == end_of(tmp_path / "straight", "alasso-published")
+
+
+def stop_after(steps: int, folder: Path) -> None:
+    """A run that is killed after so many steps, each with a checkpoint."""
+
+    def killed():
+        step, calls = fast.FastLearner.step, []
+
+        def last(*arguments):
+            if len(calls) == steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls.append(None)
+            return step(*arguments)
+
+        fast.FastLearner.step = last
+        start(folder)
+
+    assert forked(killed) == -signal.SIGKILL
+
+
+def tear(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def make_foreign(path):
+    """A whole checkpoint, but of a run with other data."""
+    record = path.parent.parent / f"{path.stem}.json"
+    keep = path.with_suffix(".keep")
+    shutil.copy(path, keep)
+    checkpoint.save(record, {"run": "another"}, Place(task=1), {"theta": torch.zeros(3)})
+    shutil.copy(keep, checkpoint.beside(record, "checkpoint.before"))
+
+
+@pytest.mark.parametrize(("damage", "said"), [(tear, "torn"), (flip, "torn"), (make_foreign, "of another run")])
+def test_a_bad_checkpoint_is_refused_by_name_and_the_one_before_is_used(tmp_path, kept, monkeypatch, damage, said):
+    start(tmp_path / "straight")
+    stop_after(7, tmp_path / "killed")
+    damaged = checkpoint.beside(path_of(tmp_path / "killed"), "checkpoint")
+    damage(damaged)
+    steps = []
+    monkeypatch.setattr(fast.FastLearner, "step", _counting(fast.FastLearner.step, steps))
+    with pytest.warns(UserWarning, match=f"{damaged.name} is not used: it is {said}"):
+        start(tmp_path / "killed")
+    assert len(steps) == STEPS - (7 if damage is make_foreign else 6)
+    assert end_of(tmp_path / "killed", "alasso-published") == end_of(tmp_path / "straight", "alasso-published")
+
+
+def test_without_a_good_checkpoint_it_starts_anew(tmp_path, kept):
+    start(tmp_path / "straight")
+    stop_after(7, tmp_path / "killed")
+    for suffix in ("checkpoint", "checkpoint.before"):
+        tear(checkpoint.beside(path_of(tmp_path / "killed"), suffix))
+    with pytest.warns(UserWarning, match="is not used"):
+        start(tmp_path / "killed")
+    assert end_of(tmp_path / "killed", "alasso-published") == end_of(tmp_path / "straight", "alasso-published")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    record = tmp_path / "run.json"
+    checkpoint.save(record, {}, Place(), {"theta": torch.zeros(3)})
+    path = checkpoint.beside(record, "checkpoint")
+    with results.whole(path) as file:  # as `save` writes, with a true checksum
+        file.write(b"-" * checkpoint.DIGEST)
+        digest = checkpoint._Digest(file)
+        torch.save(Trap(), digest)
+        file.seek(0)
+        file.write(digest.sha256.hexdigest().encode())
+    with pytest.warns(UserWarning, match="not used: it holds more than tensors"):
+        assert checkpoint.load(record, {}) is None
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_nothing_is_left_behind_but_the_record(tmp_path):
+    start(tmp_path)
+    left = {p.name for p in path_of(tmp_path).parent.rglob("*") if p.is_file()}
+    assert left <= {path_of(tmp_path).name, f"{path_of(tmp_path).stem}.lock"}
+
+
+def test_the_second_of_two_processes_waits_for_the_first_and_says_so(tmp_path, monkeypatch):
+    owner = checkpoint.beside(path_of(tmp_path), "owner")
+    pid = os.fork()
+    if pid == 0:
+        step = fast.FastLearner.step
+        fast.FastLearner.step = lambda *arguments: (time.sleep(0.05), step(*arguments))[1]
+        start(tmp_path)
+        os._exit(0)
+    while not (owner.exists() and owner.read_text()):
+        time.sleep(0.01)
+    monkeypatch.setattr(runner, "train_stream", None)  # whatever is trained is trained by the first
+    with pytest.warns(UserWarning, match=f"is being run by process {pid} on .*; waiting for it"):
+        record = start(tmp_path)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert record == results.load(path_of(tmp_path))
+
+
+def test_a_holder_that_was_killed_holds_nothing(tmp_path):
+    stop_after(2, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start(tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that makes writes fail for want of room: a tmpfs where root may mount one, else a limit on files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode == 0
+    )
+
+    def fill():
+        if mounted:
+            (disk / "ballast").write_bytes(b"0" * 4096 * (shutil.disk_usage(disk).free // 4096))
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+
+    yield disk, fill
+    if mounted:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_a_clear_error_and_earlier_results_stay(small_disk):
+    disk, fill = small_disk
+    earlier = disk / "pmnist-tiny" / "earlier.json"
+    earlier.parent.mkdir()
+    earlier.write_text("{}")
+
+    def on_a_full_disk():
+        step, calls = fast.FastLearner.step, []
+
+        def filling(*arguments):
+            calls.append(None)
+            if len(calls) == 1:  # before there is a checkpoint whose room the next could take
+                fill()
+            return step(*arguments)
+
+        fast.FastLearner.step = filling
+        with pytest.raises(BadInput, match=r"cannot be written \((No space left on device|File too large)\)"):
+            start(disk)
+
+    assert forked(on_a_full_disk) == 0
+    assert earlier.read_text() == "{}"
+    assert not list(disk.rglob("*.partial"))
+    (disk / "ballast").unlink(missing_ok=True)
+    assert len(start(disk).accuracy) == 3  # and goes on when there is room again
+
+
+def test_a_folder_that_turns_into_something_else_is_a_clear_error(tmp_path, monkeypatch):
+    folder, step = tmp_path / "results", fast.FastLearner.step
+
+    def replacing(*arguments):
+        if folder.is_dir():
+            folder.rename(tmp_path / "moved")
+            folder.write_text("a file")
+        return step(*arguments)
+
+    monkeypatch.setattr(fast.FastLearner, "step", replacing)
+    with pytest.raises(BadInput, match="cannot be written"):
+        start(folder)
+    assert folder.read_text() == "a file"
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "train_stream", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot write results here"):
+        start(tmp_path / "file")
+    with pytest.raises(BadInput, match="cannot write results here"):
+        start(Path("/proc/results"))
+
+
+def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatch, capsys):
+    hot = SETTINGS | {"learning_rate": "1e30"}
+    with pytest.raises(Diverged, match=r"diverged: loss .* at task 1, epoch 1, step 2 of `alasso run .*a=1\.8"):
+        start(tmp_path, settings=hot)
+    assert not list(tmp_path.rglob("*.json"))
+    monkeypatch.setattr(runner, "train_stream", None)
+    with pytest.raises(Diverged, match=r"delete .*\.diverged to try again"):
+        start(tmp_path, settings=hot)
+    chosen = [f"{name}={value}" for name, value in hot.items()]
+    assert cli.main(["run", "pmnist-tiny", "alasso-published", "--results", str(tmp_path), "--set", *chosen]) == 1
+    assert "diverged" in capsys.readouterr().err
