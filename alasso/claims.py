@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from alasso import report
-from alasso.presets import METHODS, PRESETS, Experiment, experiment
+from alasso.presets import METHODS, PRESETS, SCALES, Experiment, experiment
 from alasso.results import Run
 
 CLOSE, ROUGH = 0.01, 0.03
@@ -90,8 +90,8 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
 
 
 def scales(claim: Claim) -> list[str]:
-    """The claim's own preset, and the one with fewer epochs where there is one."""
-    return [preset for preset in (claim.preset, f"{claim.preset}-short") if preset in PRESETS]
+    """The claim's own preset, and the one with fewer epochs."""
+    return [claim.preset, SCALES["short"][claim.preset]]
 
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:

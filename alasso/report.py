@@ -6,9 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from alasso import metrics, plots, protocol, results, run
+from alasso import metrics, plots, protocol, results
 from alasso.presets import METHODS, PRESETS, Experiment, experiment
 from alasso.results import Run
+from alasso.run import load
 
 BOUNDS = ("single", "multi")
 """No rivals: they keep the old data, or a network for each task."""
@@ -18,7 +19,7 @@ def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
     """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
     folder = folder or results.project() / "results"
     found = chosen.path(folder, 0).parent.glob(chosen.path(folder, "*").name)
-    return [run.load(chosen, seed, folder) for seed in sorted(int(path.stem.rpartition("-s")[2]) for path in found)]
+    return [load(chosen, seed, folder) for seed in sorted(int(path.stem.rpartition("-s")[2]) for path in found)]
 
 
 def percent(values) -> str:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from alasso import train
 from alasso.networks import pixels
 from alasso.protocol import Protocol
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 from alasso.tasks import batches, generator
+from alasso.train import Learner, Place, train_task
 
 BOOK = Path(__file__).parents[1] / "book"
 sys.path.insert(0, str(BOOK))
@@ -48,18 +48,16 @@ def module(network, theta: torch.Tensor) -> nn.Module:
 )
 def test_it_is_the_loop_of_the_package(network, stream, surrogate):
     theta = network.init(generator(SEED, "initialisation", 0))
-    model = module(network, theta)
-    state, optimizer = surrogate.init(theta, stream[0]), train.adam(theta, PROTOCOL)
-    steps = own_project.learn(
-        model, map(Batches, stream), nn.functional.cross_entropy, PROTOCOL.epochs, 1e-3, surrogate
-    )
-    start = theta.clone()
+    model, start = module(network, theta), theta.clone()
+    learner = Learner(network, surrogate, theta, stream[0], PROTOCOL)
+    loss = nn.functional.cross_entropy
+    steps = own_project.learn(model, map(Batches, stream), loss, PROTOCOL.epochs, PROTOCOL.learning_rate, surrogate)
     for task, _ in zip(stream, steps, strict=True):
-        state, _ = train.train_task(network, surrogate, state, theta, optimizer, task, PROTOCOL, SEED, lambda *_: None)
-        state = surrogate.consolidate(state, theta, network, task, None)
+        train_task(learner, task, PROTOCOL, SEED, Place(task=task.index), lambda *_: None)
+        learner.consolidate(task, None)
         # Adam turns a rounding error of a small gradient into one of a step: 1e-3 is one step, 1e-5 a hundredth.
-        assert (own_project.flat(model.parameters()) - theta).abs().max() < 1e-5
-    assert (theta - start).abs().max() > 1e-2
+        assert (own_project.flat(model.parameters()) - learner.theta).abs().max() < 1e-5
+    assert (learner.theta - start).abs().max() > 1e-2
 
 
 def test_parameters_that_a_task_does_not_use_stay(network):

@@ -154,8 +154,8 @@ def test_the_pdf_has_open_solutions_and_no_code_that_is_only_offered(tmp_path, b
     page = tmp_path / "page.html"
     page.write_text(
         """<title>A book</title><script>window.MathJax = {startup: {promise: Promise.resolve()}}</script>
-        <details class="hide"><summary>Show code cell source</summary>offered</details>
-        <details><summary>Solution</summary>forty-two</details>""",
+        <details class="hide"><summary>Show code cell source</summary><p>offered</p></details>
+        <details><summary>Solution</summary><p>forty-two</p></details>""",
         encoding="utf-8",
     )
     tab = browser.new_page()
