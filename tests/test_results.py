@@ -87,7 +87,7 @@ def test_a_save_that_fails_leaves_the_old_record(tiny, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BadInput, match="No space left"):
         results.save(tiny[0], path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
