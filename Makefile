@@ -2,6 +2,9 @@
 # make test: the tests.
 # CPU-only PyTorch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
 
+# The pages train small networks, for which a second thread is not worth waiting for.
+export OMP_NUM_THREADS ?= 1
+
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
