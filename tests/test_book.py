@@ -72,6 +72,7 @@ def site(tmp_path_factory) -> Path:
     (copy / ".venv").mkdir()
     (copy / ".venv" / "README.md").write_text("# No chapter of the book\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(copy), os.environ.get("PYTHONPATH", "")]))
         for name, parameters in TINY.items():
             notebook = copy / "notebooks" / f"{name}.ipynb"
@@ -170,7 +171,8 @@ def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
 
 
 def test_every_notebook_is_tried_in_miniature():
-    assert set(TINY) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    elsewhere = {"target"}  # test_reproduce.py executes it for several targets
+    assert set(TINY) | elsewhere == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -251,11 +253,7 @@ def test_figures_have_a_light_ground_in_dark_mode_too(opened):
 def test_pages_fit_a_phone(opened):
     for tab, page, _ in opened(PHONE):
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page.path
-<<<<<<< HEAD
         chapter = tab.locator(".bd-sidebar-primary").get_by_role("link", name="Forgetting")
-=======
-        chapter = tab.locator(".bd-sidebar-primary").get_by_role("link", name="The method", exact=True)
->>>>>>> publish
         assert not chapter.is_visible(), page.path
         tab.locator("button.primary-toggle").click()
         chapter.wait_for()
