@@ -53,6 +53,7 @@ def run(
         stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
     else:
         stream = permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
+    command = experiment.command(seed) + " --reference" * reference + f" --precision {precision}" * bool(precision)
     network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
     precision = "float32" if reference else precision or fast.native_precision(device)
     loop = "reference" if reference else "fast" if fast.can_compile() else "fast, uncompiled"
@@ -74,7 +75,7 @@ def run(
             preset=experiment.preset,
             method=experiment.method,
             seed=seed,
-            command=experiment.command(seed),
+            command=command,
             protocol=asdict(protocol),
             hyperparameters=asdict(experiment.surrogate),
             accuracy=[seen + [None] * (len(done) - len(seen)) for seen, _, _ in done],
