@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ["_config.yml", "_toc.yml", "alasso", "benchmarks", "book", "notebooks", "results"]
+SOURCES = ["_config.yml", "_toc.yml", "alasso", "benchmarks", "book", "notebooks", "pyproject.toml", "results"]
 BUILD = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-n"]
 TINY = {  # every notebook, with what makes it small
     "forgetting": {"tasks": 2, "epochs": 1},
