@@ -159,7 +159,7 @@ def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     assert "After this chapter you can" in prose[0]
-    exercises = re.findall(r"^\*\*\d\. ", "\n".join(prose).split("## Exercises")[1], flags=re.M)
+    exercises = re.findall(r"^\*\*\d\.", "\n".join(prose).split("## Exercises")[1], flags=re.M)
     solutions = [cell for cell in cells if "solution" in cell["metadata"].get("tags", [])]
     assert 2 <= len(exercises) == len(solutions)
     assert cells[-1] is solutions[-1]
