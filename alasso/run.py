@@ -68,7 +68,7 @@ def run(
             stack.enter_context(fast.quick_float32(device))
         saved = checkpoint.load(path, identity)
         bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
-        watch = stack.enter_context(_watch(path, identity, experiment, seed, bar))
+        watch = stack.enter_context(_watch(path, identity, command, experiment, seed, bar))
         done = train_stream(network, experiment.surrogate, stream, protocol, seed, device, watch, make, saved)
         record = Run(
             schema=results.SCHEMA,
@@ -120,7 +120,9 @@ def load(experiment: Experiment, seed: int, folder: Path) -> Run:
 
 
 @contextmanager
-def _watch(path: Path, identity: dict, experiment: Experiment, seed: int, bar: Callable) -> Iterator[Callable]:
+def _watch(
+    path: Path, identity: dict, command: str, experiment: Experiment, seed: int, bar: Callable
+) -> Iterator[Callable]:
     """What happens after every step: progress, the loss looked at, checkpoints now and then, signals heard."""
     asked: list[int] = []
     saved = monotonic()
@@ -137,7 +139,7 @@ def _watch(path: Path, identity: dict, experiment: Experiment, seed: int, bar: C
             bar(place, loss)
         if asked:
             where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
-            raise Interrupted(f"stopped at {where}; to go on: {experiment.command(seed)}", asked[0])
+            raise Interrupted(f"stopped at {where}; to go on: {command}", asked[0])
 
     with _signals(lambda number, _frame: asked.append(number)):
         yield watch
