@@ -3,7 +3,8 @@
 A step is some matrix products and then a walk over a dozen vectors as long as θ. Eager PyTorch walks each of them anew
 for every operation; here Adam, the surrogate's gradient, what the surrogate observes and the low-precision copy of the
 weights are one loop (`update`), compiled from the functions of formulas.py. The MLP's backward pass is written out, so
-that each product lands in its place in the gradient; that of other networks is compiled from their forward pass.
+that each product lands in its place in the gradient; convolutions are the library's, a few images at a time; the mean
+field's forward pass is compiled.
 
 Hyper-parameters and the step count enter as 0-D tensors: no setting and no step compiles anything again.
 """
@@ -19,10 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alasso.networks import MLP, loss_and_gradient, pixels
+from alasso.networks import CNN, MLP, images_at_once, loss_and_gradient, pixels
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as train.Learner has them
+SLICE = 2**18  # entries of θ that are consolidated at a time
 
 
 def update(
@@ -67,9 +69,9 @@ class FastLearner:
         self.set_state(surrogate.init(theta, task))
         self.reset_optimizer()
         dtype = PRECISIONS[precision]
-        self.by_hand = MLPGradient(network, theta, protocol.batch_size, dtype) if isinstance(network, MLP) else None
-        self.low = theta.to(dtype) if self.by_hand and dtype != theta.dtype else None
-        self.compiled = SimpleNamespace(logits=_compiled_logits(network, dtype))
+        by_hand = isinstance(network, MLP)
+        self.gradient = (MLPGradient if by_hand else AutogradGradient)(network, theta, protocol.batch_size, dtype)
+        self.low = theta.to(dtype) if by_hand and dtype != theta.dtype else None
         self.scalars = replace(
             surrogate,
             **{
@@ -93,12 +95,9 @@ class FastLearner:
         """One batch of uint8 images: one step of θ. Returns the loss of the task alone."""
         at, scale = self.surrogate.train_at(self.state, self.theta, self.network, generator)
         noise = self.network.noise(len(y), generator)
-        if self.by_hand:
-            if self.low is not None and at is not self.theta:
-                self.low.copy_(at)
-            loss, g = self.by_hand(at if self.low is None else self.low, images, y, outputs, noise)
-        else:
-            loss, g = loss_and_gradient(self.compiled, at, pixels(images), y, outputs, noise)
+        if self.low is not None and at is not self.theta:
+            self.low.copy_(at)
+        loss, g = self.gradient(at if self.low is None else self.low, images, y, outputs, noise)
         self.steps += 1
         self.step_size.fill_(self.protocol.learning_rate / (1 - BETA1**self.steps))
         self.correction.fill_((1 - BETA2**self.steps) ** 0.5)
@@ -108,7 +107,16 @@ class FastLearner:
 
     def consolidate(self, task, generator) -> None:
         """The end of a task."""
-        self.set_state(self.surrogate.consolidate(self.state, self.theta, self.network, task, generator))
+        if not getattr(self.surrogate, "entrywise", False):
+            self.set_state(self.surrogate.consolidate(self.state, self.theta, self.network, task, generator))
+            return
+        # In place and in the cache: whole vectors would need half a dozen more as long as θ at once.
+        for start in range(0, len(self.theta), SLICE):
+            part = slice(start, start + SLICE)
+            old = type(self.state)(*(t[part] for t in self.state))
+            new = self.surrogate.consolidate(old, self.theta[part], self.network, task, generator)
+            for mine, value in zip(old, new, strict=True):
+                mine.copy_(value)
 
     def tensors(self) -> dict:
         """All that a checkpoint needs."""
@@ -178,6 +186,38 @@ class MLPGradient:
         return loss, self.g
 
 
+class AutogradGradient:
+    """As networks.loss_and_gradient: convolutions a few images at a time, any other forward pass compiled.
+
+    Compiled, convolutions are slower: the compiler lays memory out around the library's kernels.
+    """
+
+    def __init__(self, network, theta: Tensor, batch: int, dtype: torch.dtype):
+        def logits(theta: Tensor, x: Tensor, noise: list[Tensor]) -> Tensor:
+            with torch.autocast(theta.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                return network.logits(theta, x, noise).float()
+
+        self.network = SimpleNamespace(logits=logits if isinstance(network, CNN) else _compile(logits))
+        self.images = images_at_once(network, batch, theta.device)
+
+    def __call__(
+        self, theta: Tensor, images: Tensor, y: Tensor, outputs: slice, noise: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Loss, 0-D, and g (P,)."""
+        parts = [slice(k, k + self.images) for k in range(0, len(y), self.images)]
+        found = (
+            loss_and_gradient(self.network, theta, pixels(images[part]), y[part], outputs, [n[part] for n in noise])
+            for part in parts
+        )
+        loss, g = next(found)
+        if len(parts) > 1:
+            loss, g = loss * self.images, g.mul_(self.images)
+            for part, (more_loss, more_g) in zip(parts[1:], found, strict=True):
+                loss, g = loss + len(y[part]) * more_loss, g.add_(more_g, alpha=len(y[part]))
+            loss, g = loss / len(y), g.div_(len(y))
+        return loss, g
+
+
 def native_precision(device: str) -> str:
     """The cheapest precision that the hardware multiplies in: bfloat16 only where it does not have to imitate it."""
     match torch.device(device).type:
@@ -233,11 +273,3 @@ def _compile(function):
 @cache
 def _compiled_update():
     return _compile(update)
-
-
-def _compiled_logits(network, dtype: torch.dtype):
-    def logits(theta: Tensor, x: Tensor, noise: list[Tensor]) -> Tensor:
-        with torch.autocast(theta.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            return network.logits(theta, x, noise).float()
-
-    return _compile(logits)

@@ -17,12 +17,13 @@ task, generator)
 evaluate_at(state, theta)           before evaluation      the parameters to evaluate
 ==================================  =====================  ========================================================
 
-No surrogate inherits from another: what two of them share is a function in formulas.py. Here are plain training, SI and
-ALASSO; rivals.py has the others.
+No surrogate inherits from another: what two of them share is a function in formulas.py. One whose `consolidate` treats
+each entry of θ by itself, and neither network nor task, says so: `entrywise`. Here are plain training, SI and ALASSO;
+rivals.py has the others.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +59,8 @@ def require(condition: bool, name: str, value: object, right: str) -> None:
 class NoSurrogate:
     """Plain training: the past counts for nothing. The lower bound that every method must beat."""
 
+    entrywise: ClassVar[bool] = True
+
     def init(self, theta: Tensor, task) -> State:
         return initial_state(theta)
 
@@ -87,6 +90,8 @@ class SI:
     The sum over tasks is floored at zero, as in its authors' code (ganguli-lab/pathint, `PATH_INT_PROTOCOL`): a
     parameter that raised the loss on its way would otherwise be pushed away from its anchor without bound.
     """
+
+    entrywise: ClassVar[bool] = True
 
     c: float = 0.1
     """Weight of the past. 0.1 is the value of SI's authors for permuted MNIST."""
@@ -131,6 +136,8 @@ class ALASSO:
     Before the first task the past is empty: Ω̂ = 0, and the anchor is the initialisation. Equation (5) then leaves
     ε (θ − θ̂⁰)² on one side, in both settings, as in the authors' code.
     """
+
+    entrywise: ClassVar[bool] = True
 
     c: float = 1.0
     """Weight of the past in the training loss (6)."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alasso import fast
+from alasso import fast, networks
 from alasso.fast import FastLearner
 from alasso.networks import CNN, MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS
@@ -27,6 +27,13 @@ def compiled(request, monkeypatch):
     if not request.param:
         monkeypatch.setattr(fast, "can_compile", lambda: False)
         monkeypatch.setattr(fast, "_compiled_update", lambda: fast.update)
+
+
+@pytest.fixture(autouse=True)
+def in_pieces(monkeypatch):
+    """Small networks and batches, in several and uneven pieces as large ones are."""
+    monkeypatch.setattr(fast, "SLICE", 10)
+    monkeypatch.setattr(networks, "MOST_IMAGES", 5)
 
 
 def trajectory(make, network, surrogate, stream, protocol=PROTOCOL):
@@ -75,6 +82,32 @@ def test_the_gradient_written_by_hand_is_autograds(dataset):
     torch.testing.assert_close(loss, expected_loss)
     torch.testing.assert_close(g, expected)
     assert g.abs().sum() > 0
+
+
+def test_the_gradient_of_convolutions_in_pieces_is_that_of_the_batch(pictures):
+    theta = SMALL_CNN.init(generator(0, "theta"))
+    images, y = pictures.train_images[:32], torch.arange(32) % 3
+    noise = SMALL_CNN.noise(32, generator(0, "noise"))
+    expected_loss, expected = loss_and_gradient(SMALL_CNN, theta, pixels(images), y, slice(3, 6), noise)
+    by_piece = fast.AutogradGradient(SMALL_CNN, theta, 32, torch.float32)
+    assert by_piece.images == 5
+    loss, g = by_piece(theta, images, y, slice(3, 6), noise)
+    torch.testing.assert_close(loss, expected_loss)
+    torch.testing.assert_close(g, expected)
+
+
+def test_a_surrogate_that_says_it_is_entrywise_is():
+    """The end of a task on a permuted θ is the permuted end of a task."""
+    theta, start = torch.randn(2, 50, generator=generator(0, "theta")).unbind()
+    order = torch.randperm(50, generator=generator(0, "order"))
+    entrywise = [m.surrogate for m in METHODS.values() if getattr(m.surrogate, "entrywise", False)]
+    assert len(entrywise) >= 5
+    for surrogate in entrywise:
+        state = surrogate.observe(surrogate.init(start, None), start, theta)
+        permuted = type(state)(*(t[order] for t in state))
+        expected = surrogate.consolidate(state, theta, None, None, None)
+        for mine, whole in zip(surrogate.consolidate(permuted, theta[order], None, None, None), expected, strict=True):
+            assert torch.equal(mine, whole[order])
 
 
 def test_bfloat16_products_keep_float32_weights_and_come_near(stream):
