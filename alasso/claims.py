@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from alasso import report
-from alasso.presets import METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso.presets import METHODS, PRESETS, SCALES, Experiment, tuned
 from alasso.results import Run
 
 CLOSE, ROUGH = 0.01, 0.03
@@ -40,7 +40,7 @@ class Claim:
 
     def experiments(self, preset: str) -> list[Experiment]:
         """The experiment, and after it those that it is held against."""
-        return [experiment(preset, self.method, self.settings), *(experiment(preset, name) for name in self.against)]
+        return [tuned(preset, self.method, self.settings), *(tuned(preset, name) for name in self.against)]
 
 
 @dataclass(frozen=True)

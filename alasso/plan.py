@@ -40,13 +40,16 @@ class Estimate(NamedTuple):
 
 
 def chosen(names: Iterable[str], scale: str) -> list[str]:
-    """The targets of these names; `all` are those that have the scale. Raises BadInput for a name that is unknown."""
+    """The targets of these names; `all` are those that have the scale, without searches.
+
+    Raises BadInput for a name that is unknown.
+    """
     names = list(dict.fromkeys(names))
     for name in names:
         if name != "all" and name not in TARGETS:
             raise BadInput(f"target {name!r}: {choose(name, [*TARGETS, 'all'])}")
     if "all" in names:
-        return [name for name, target in TARGETS.items() if target.preset in SCALES.get(scale, TARGETS)]
+        return [n for n, target in TARGETS.items() if target.preset in SCALES.get(scale, TARGETS) and not target.search]
     return names
 
 
@@ -56,8 +59,14 @@ def jobs(targets: Iterable[str], scale: str, seeds: Iterable[int]) -> list[Job]:
     A seed is finished before the next one starts; within it, settings as they are come before changed ones, and the
     methods of MOST_USEFUL before the others. Raises BadInput for a scale that a target does not have.
     """
-    experiments = [e for name in targets for e in TARGETS[name].experiments(scale)]
-    found = {(e.preset, e.digest, seed): Job(e, seed) for e in experiments for seed in seeds}
+    seeds = list(seeds)
+    wanted = (
+        Job(experiment, TARGETS[name].first_seed + seed)
+        for name in targets
+        for experiment in TARGETS[name].experiments(scale)
+        for seed in seeds
+    )
+    found = {(job.experiment.preset, job.experiment.digest, job.seed): job for job in wanted}
     return sorted(found.values(), key=_usefulness)
 
 

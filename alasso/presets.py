@@ -140,9 +140,36 @@ SCALES = {
 """By scale, the preset that stands for one of the paper's size."""
 
 
+GRIDS: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    **{
+        method: tuple({"c": c, "damping": xi} for c in ("0.1", "1", "10", "100") for xi in ("0.001", "0.1"))
+        for method in ("si", "alasso-published")
+    },
+    "ewc": tuple({"c": c} for c in ("1", "3", "10", "30", "100", "300", "1000", "3000")),
+    "mas": tuple({"c": c} for c in ("0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1")),
+}
+"""By method, the settings that a search tries: eight of each, around those of the literature."""
+
+SEARCH = {"validation": "true", "tasks": "10"}
+SEARCH_SEED = 1000
+"""A search trains the first ten tasks of streams that no reported run has, and tests on held-out training images."""
+
+TUNED: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
+"""By preset and method, what its search found best; a test holds it against the records of the search."""
+
+
+def tuned(preset: str, method: str, settings: Mapping[str, str] | None = None) -> "Experiment":
+    """As `experiment`, with what a search found where the settings say nothing."""
+    found = TUNED.get(preset.removesuffix("-short"), {}).get(method, {})
+    return experiment(preset, method, {**found, **(settings or {})})
+
+
 @dataclass(frozen=True)
 class Target:
-    """The runs that a figure or table of the paper needs: every method under every variation of the settings."""
+    """The runs that a figure or table of the paper needs: every method under every variation of the settings.
+
+    Or, as a `search`, the runs that choose the settings of one method.
+    """
 
     about: str
     preset: str
@@ -150,6 +177,11 @@ class Target:
     variations: tuple[Mapping[str, str], ...] = ({},)
     plot: str | None = "average_accuracy"
     """The function of plots.py that draws it on its page; None if records do not suffice."""
+    search: bool = False
+
+    @property
+    def first_seed(self) -> int:
+        return SEARCH_SEED if self.search else 0
 
     def experiments(self, scale: str = "paper") -> list["Experiment"]:
         """Raises BadInput for a scale that does not exist, or that this target does not have."""
@@ -158,7 +190,8 @@ class Target:
         if self.preset not in SCALES[scale]:
             raise BadInput(f"{self.preset} has no scale {scale!r}, which needs nothing to be downloaded; take short")
         preset = SCALES[scale][self.preset]
-        return [experiment(preset, method, changes) for method in self.methods for changes in self.variations]
+        make = experiment if self.search else tuned
+        return [make(preset, method, changes) for method in self.methods for changes in self.variations]
 
 
 _ABLATIONS = ("alasso-si-importance", "alasso-symmetric")
@@ -185,6 +218,19 @@ TARGETS = {
     "table-1-right": Target(
         "accuracy against a, 100 tasks", "pmnist100", ("alasso-published",), _TABLE_1, "final_accuracy"
     ),
+}
+
+TARGETS |= {
+    f"search-{preset}-{method}": Target(
+        f"settings of {METHODS[method].label} for {preset}",
+        preset,
+        (method,),
+        tuple({**SEARCH, **settings} for settings in GRIDS[method]),
+        "final_accuracy",
+        search=True,
+    )
+    for preset, methods in {"pmnist30": GRIDS, "split-cifar": ("si", "alasso-published")}.items()
+    for method in methods
 }
 
 

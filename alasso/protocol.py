@@ -50,6 +50,8 @@ class Protocol:
     """Start every task from a new network and test it on its own task only: the upper bound *single task*."""
     joint: bool = False
     """Mix all tasks so far in every batch: the upper bound *multi task*."""
+    validation: bool = False
+    """Train without a tenth of the training images and test on that: for choosing settings, never for reporting."""
 
     def __post_init__(self):
         if self.dataset not in datasets.NAMES:

@@ -21,7 +21,7 @@ from alasso.networks import MLP, MeanFieldMLP, table_c, table_d
 from alasso.presets import METHODS, Experiment
 from alasso.protocol import Protocol
 from alasso.results import Run
-from alasso.tasks import permuted_stream, split_stream
+from alasso.tasks import held_out, permuted_stream, split_stream
 from alasso.train import Learner, Place, train_stream
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
@@ -48,6 +48,8 @@ def run(
     if path.exists():
         return load(experiment, seed, folder)
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
+    if experiment.protocol.validation:
+        dataset = held_out(dataset)
     started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
     if protocol.classes_per_task:
         stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)

@@ -124,6 +124,7 @@ OTHER = {
     "learning_rate": "0.002",
     "reset_optimizer": "true",
     "fresh_network": "true",
+    "validation": "true",
 }
 TOGETHER = {"network": "table-d", "classes_per_task": "2"}
 

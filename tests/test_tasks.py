@@ -8,7 +8,7 @@ import torch
 
 from alasso.datasets import Dataset
 from alasso.errors import BadInput
-from alasso.tasks import batches, generator, permutation, permuted_stream, split_stream
+from alasso.tasks import batches, generator, held_out, permutation, permuted_stream, split_stream
 
 
 @pytest.fixture
@@ -137,3 +137,17 @@ def test_a_generator_depends_on_its_whole_key_and_on_nothing_else():
     draws = {torch.rand(1, generator=generator(*key)).item() for key in keys}
     assert len(draws) == len(keys)
     assert torch.rand(1, generator=generator(0, "a", 1)).item() in draws
+
+
+def test_a_held_out_tenth_is_tested_and_not_trained_on(dataset):
+    """Every training image is on exactly one side; the test images are on none."""
+    part = held_out(dataset)
+    count = len(dataset.train_labels)
+    assert len(part.test_labels) == count // 10
+    both = torch.cat([part.train_images, part.test_images]).flatten(1)
+    labels = torch.cat([part.train_labels, part.test_labels])
+    rows = sorted(map(tuple, torch.cat([both, labels[:, None].to(both)], 1).tolist()))
+    before = torch.cat([dataset.train_images.flatten(1), dataset.train_labels[:, None].to(both)], 1)
+    assert rows == sorted(map(tuple, before.tolist()))
+    again = held_out(dataset)
+    assert torch.equal(again.test_images, part.test_images)
