@@ -54,7 +54,7 @@ def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS
     """
     _curves(ax, runs, metrics.average_accuracy, front)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     return ax
 
 
@@ -69,7 +69,35 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     """Test accuracy on one task (1, 2, …) from when it is learned to the end (Figure 4)."""
     _curves(ax, runs, lambda matrix: matrix[:, task - 1])
     ax.set(xlabel="tasks trained", ylabel=f"test accuracy on task {task}")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return ax
+
+
+def final_by_task(ax: Axes, runs: list[Run], every: int = 5) -> Axes:
+    """Test accuracy at the end on every fifth task, and its average over all of them (Figures 8 and 9).
+
+    A dot for each seed, a bar for their mean; methods stand side by side.
+    """
+    methods = list(dict.fromkeys(run.method for run in runs))
+    count = len(runs[0].matrix)
+    tasks = list(range(every, count + 1, every))
+    for position, method in enumerate(methods):
+        mine = [run for run in runs if run.method == method]
+        ends = np.array([run.matrix[-1] for run in mine])
+        columns = np.column_stack([ends[:, [task - 1 for task in tasks]], ends.mean(1)])  # (seeds, tasks and average)
+        colour = LINES[method][0]
+        at = np.arange(len(tasks) + 1) + 0.8 * ((position + 0.5) / len(methods) - 0.5)
+        width = 0.32 / len(methods)
+        ax.hlines(columns.mean(0), at - width, at + width, color=colour, linewidth=2.5)
+        for values in columns:
+            ax.plot(at, values, "o", color=colour, markersize=4, alpha=0.5)
+        ax.plot([], [], "o-", color=colour, label=_marked(METHODS[method].label, mine))
+    ax.axvline(len(tasks) - 0.5, color="0.6", linewidth=1)
+    ax.set(xticks=range(len(tasks) + 1), xticklabels=[*map(str, tasks), "average"], xlabel="task")
+    ax.set_ylabel("test accuracy at the end")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _note(ax, runs)
     return ax
 
 
@@ -85,7 +113,7 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
     ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     return ax
 
 
@@ -103,7 +131,7 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     labels = [_marked(name, runs) for name, runs in groups.items()]
     ax.set(yticks=range(len(finals)), yticklabels=labels, xlabel="average test accuracy at the end")
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
     _note(ax, [run for runs in groups.values() for run in runs])
     return ax
 

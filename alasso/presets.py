@@ -208,8 +208,8 @@ TARGETS = {
     "figure-6-left": Target("spread over tasks, 30 tasks", "pmnist30", _FIGURE_5, plot="spread"),
     "figure-6-right": Target("spread over tasks, 100 tasks", "pmnist100", _FIGURE_5, plot="spread"),
     "figure-7": Target("with and without decoupling", "pmnist30", ("alasso-published", "alasso-coupled")),
-    "figure-8": Target("split CIFAR-10/100", "split-cifar", ("si", "single", "alasso-published")),
-    "figure-9": Target("split Tiny ImageNet", "split-tiny", ("si", "single", "alasso-published")),
+    "figure-8": Target("split CIFAR-10/100", "split-cifar", ("si", "single", "alasso-published"), plot="final_by_task"),
+    "figure-9": Target("split Tiny ImageNet", "split-tiny", ("si", "single", "alasso-published"), plot="final_by_task"),
     "figure-j": Target("average accuracy, all methods", "pmnist30", _ALL),
     "figure-k": Target("spread over tasks, all methods", "pmnist30", _ALL, plot="spread"),
     "table-1-left": Target(

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import METHODS, PRESETS, Experiment, experiment
+from alasso.presets import GRIDS, METHODS, PRESETS, TARGETS, Experiment, tuned
 from alasso.results import Run
 from alasso.run import load
 
@@ -23,8 +23,8 @@ def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
 
 
 def percent(values) -> str:
-    """Shares as `mean ± standard deviation`, in percent."""
-    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"
+    """Shares as `mean ± standard deviation`, in percent; of a single one, itself."""
+    return f"{100 * np.mean(values):.1f}" + f" ± {100 * np.std(values):.1f}" * (len(values) > 1)
 
 
 def kept(runs: list[Run]) -> list[float]:
@@ -98,12 +98,78 @@ def settings(*methods: str) -> str:
     return "\n".join(rows)
 
 
+def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
+    """The runs of every method that has a record at this preset, under its own settings or those of its search."""
+    folder = folder or results.project() / "results"
+    # From the files, as not every method can be combined with every preset.
+    present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
+    runs = {name: recorded(tuned(preset, name), folder) for name in METHODS if name in present}
+    return {name: mine for name, mine in runs.items() if mine}
+
+
+def benchmark(runs: dict[str, list[Run]]) -> str:
+    """Markdown: what each method kept, learned and forgot, with every seed, its cost and its command; best first."""
+    rows = [
+        "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours a run | to make one again |",
+        f"|{'---|' * 7}",
+    ]
+    for name in sorted(runs, key=lambda name: -np.mean(kept(runs[name]))):
+        mine = runs[name]
+        seeds = ", ".join(f"{100 * value:.1f}" for value in kept(mine))
+        lost = percent([metrics.forgetting(run.matrix) for run in mine])
+        hours = np.mean([sum(run.seconds) * run.threads / 3600 for run in mine])
+        rows.append(
+            f"| {METHODS[name].label} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {lost} "
+            f"| {hours:.2g} | `{mine[0].command}` |"
+        )
+    return "\n".join(rows)
+
+
+def conditions(preset: str, runs: list[Run]) -> str:
+    """A few sentences: data, tasks, network, training, and what made the runs. All share the fields that are said."""
+    chosen = runs[0].protocol
+    classes = f" of {chosen['classes_per_task']} classes" if chosen["classes_per_task"] else ""
+    moments = "reset between tasks" if chosen["reset_optimizer"] else "kept from task to task"
+    seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+    commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
+    ways = ", ".join(sorted({f"{run.loop} loop in {run.precision}" for run in runs}))
+    return (
+        f"`{preset}`: {PRESETS[preset].about} {chosen['tasks']} tasks{classes}, {chosen['epochs']} epochs a task in "
+        f"batches of {chosen['batch_size']}, by Adam at {chosen['learning_rate']:g} with its moments {moments}; "
+        f"{runs[0].parameters:,} parameters. {len(runs)} runs, seeds {seeds}; {ways}; commit {commits}."
+    )
+
+
+def findings(runs: dict[str, list[Run]]) -> str:
+    """Markdown: who keeps most of those that keep no old data, by how much, and what each pays for it."""
+    kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
+    order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
+    best = order[0]
+    lines = [f"Of the methods that keep no old data, **{METHODS[best].label}** keeps most: {kept_by[best]:.1f} %."]
+    for name in order:
+        behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
+        line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
+        if "single" in runs:
+            gain = 100 * np.mean(learned(runs[name])) - kept_by["single"]
+            line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
+        lines.append(f"{line}, and lost {100 * np.mean([metrics.forgetting(run.matrix) for run in runs[name]]):.1f}.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def search(target: str, folder: Path | None = None) -> str:
+    """Markdown: the settings that a search tried and their accuracy on held-out images, the best in bold."""
+    chosen = TARGETS[target]
+    rows = [f"| {METHODS[chosen.methods[0]].label} | kept, held-out images, % |", "|---|---|"]
+    kept_by = [kept(recorded(tried, folder)) for tried in chosen.experiments()]
+    best = max((np.mean(values) for values in kept_by if values), default=None)
+    for settings, values in zip(GRIDS[chosen.methods[0]], kept_by, strict=True):
+        name = ", ".join(f"{key} = {value}" for key, value in settings.items())
+        score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
+        rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
+    return "\n".join(rows)
+
+
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:
-    """For each preset with records of some of these methods: those of all methods under their own settings."""
-    folder, panels = results.project() / "results", {}
-    for preset in PRESETS:
-        # From the files, as not every method can be combined with every preset.
-        present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
-        runs = {name: recorded(experiment(preset, name), folder) for name in METHODS if name in present}
-        panels[preset] = {name: mine for name, mine in runs.items() if mine}
+    """For each preset with records of some of these methods: those of all methods."""
+    panels = {preset: of_preset(preset) for preset in PRESETS}
     return {preset: runs for preset, runs in panels.items() if not runs.keys().isdisjoint(methods)}

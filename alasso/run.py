@@ -1,5 +1,6 @@
 """One run, from an experiment and a seed to a record: found, or trained and written, and surviving what happens."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -48,13 +49,8 @@ def run(
     if path.exists():
         return load(experiment, seed, folder)
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
-    if experiment.protocol.validation:
-        dataset = held_out(dataset)
     started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
-    if protocol.classes_per_task:
-        stream = split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
-    else:
-        stream = permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
+    stream = build_stream(protocol, dataset, seed)
     command = experiment.command(seed) + " --reference" * reference + f" --precision {precision}" * bool(precision)
     network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
     precision = "float32" if reference else precision or fast.native_precision(device)
@@ -70,7 +66,10 @@ def run(
             stack.enter_context(fast.quick_float32(device))
         saved = checkpoint.load(path, identity)
         bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
-        watch = stack.enter_context(_watch(path, identity, command, experiment, seed, bar))
+        again = command + f" --device {device}" * (device != "cpu")
+        if folder.resolve() != (results.project() / "results").resolve():
+            again += f" --results {shlex.quote(str(folder))}"
+        watch = stack.enter_context(_watch(path, identity, again, experiment.surrogate, bar))
         done = train_stream(network, experiment.surrogate, stream, protocol, seed, device, watch, make, saved)
         record = Run(
             schema=results.SCHEMA,
@@ -98,6 +97,15 @@ def run(
         return results.load(path)
 
 
+def build_stream(protocol: Protocol, dataset: datasets.Dataset, seed: int) -> list:
+    """The tasks of a protocol, for training and for testing, in order."""
+    if protocol.validation:
+        dataset = held_out(dataset)
+    if protocol.classes_per_task:
+        return split_stream(dataset, protocol.tasks, protocol.classes_per_task, seed)
+    return permuted_stream(dataset, protocol.tasks, seed, protocol.permute_first, protocol.joint)
+
+
 def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
     """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
     if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
@@ -122,17 +130,18 @@ def load(experiment: Experiment, seed: int, folder: Path) -> Run:
 
 
 @contextmanager
-def _watch(
-    path: Path, identity: dict, command: str, experiment: Experiment, seed: int, bar: Callable
-) -> Iterator[Callable]:
-    """What happens after every step: progress, the loss looked at, checkpoints now and then, signals heard."""
+def _watch(path: Path, identity: dict, again: str, surrogate, bar: Callable) -> Iterator[Callable]:
+    """What happens after every step: progress, the loss looked at, checkpoints now and then, signals heard.
+
+    `again` is the command that goes on from here.
+    """
     asked: list[int] = []
     saved = monotonic()
 
     def watch(place: Place, learner: Learner, loss: float) -> None:
         nonlocal saved
         if not (isfinite(loss) and loss < LARGEST_LOSS):
-            raise Diverged(_mark_diverged(path, experiment, seed, place, loss))
+            raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
         between_tasks = place.epoch == place.step == 0
         if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             checkpoint.save(path, identity, place, learner.tensors())
@@ -141,7 +150,7 @@ def _watch(
             bar(place, loss)
         if asked:
             where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
-            raise Interrupted(f"stopped at {where}; to go on: {command}", asked[0])
+            raise Interrupted(f"stopped at {where}; to go on: {again}", asked[0])
 
     with _signals(lambda number, _frame: asked.append(number)):
         yield watch
@@ -159,10 +168,10 @@ def _signals(handler: Callable) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def _mark_diverged(path: Path, experiment: Experiment, seed: int, place: Place, loss: float) -> str:
+def _mark_diverged(path: Path, command: str, surrogate, place: Place, loss: float) -> str:
     """Leave a note in the place of the record, so that the run is not tried again unasked; returns what it says."""
     where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
-    message = f"diverged: loss {loss} at {where} of `{experiment.command(seed)}` with {experiment.surrogate}"
+    message = f"diverged: loss {loss} at {where} of `{command}` with {surrogate}"
     with results.whole(path.with_suffix(".diverged")) as file:
         file.write(f"{message}\n{results.provenance()}\n".encode())
     checkpoint.remove(path)
