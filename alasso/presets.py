@@ -142,13 +142,13 @@ SCALES = {
 
 GRIDS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     **{
-        method: tuple({"c": c, "damping": xi} for c in ("0.1", "1", "10", "100") for xi in ("0.001", "0.1"))
+        method: tuple({"c": c, "damping": xi} for c in ("0.01", "0.1", "1", "10", "100") for xi in ("0.001", "0.1"))
         for method in ("si", "alasso-published")
     },
-    "ewc": tuple({"c": c} for c in ("1", "3", "10", "30", "100", "300", "1000", "3000")),
-    "mas": tuple({"c": c} for c in ("0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1")),
+    "ewc": tuple({"c": c} for c in ("0.3", "1", "3", "10", "30", "100", "300", "1000", "3000", "10000")),
+    "mas": tuple({"c": c} for c in ("0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3")),
 }
-"""By method, the settings that a search tries: eight of each, around those of the literature."""
+"""By method, the settings that a search tries: ten of each, around those of the literature."""
 
 SEARCH = {"validation": "true", "tasks": "10"}
 SEARCH_SEED = 1000

@@ -35,7 +35,10 @@ EQUATIONS = {  # (1) to (11), in the paper's order
     "other_side": ["side", "asymmetric", "total"],
     "perfect": ["perfect", "vertex", "recursion", "drop-new", "drop-past"],
 }
-CHAPTERS = ["forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"]  # with exercises
+CHAPTERS = [  # with exercises
+    *("forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"),
+    *("pmnist_full", "split_cifar", "split_tiny"),
+]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
