@@ -234,6 +234,10 @@ def convolutions(steps: int) -> dict[str, dict[str, float]]:
             "plain, eager": Plain(network, side),
             "ALASSO, fast": second_task(FastLearner, network, ALASSO.published(), task),
         }
+        if network.side == side:
+            whole = second_task(FastLearner, network, ALASSO.published(), task)
+            whole.gradient.images = BATCH
+            learners["ALASSO, fast, whole batches"] = whole
         found[name] = timed({n: stepper(x, task) for n, x in learners.items()}, count, block=min(BLOCK, count))
     return found
 
