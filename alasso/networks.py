@@ -36,13 +36,18 @@ class _Flat:
         """P, the number of parameters."""
         return sum(self.layer_sizes)
 
-    def init(self, generator: Generator) -> Tensor:
-        """Glorot-uniform weights and zero biases (Keras' default, used by the authors' code), (P,) float32."""
-        parts = []
+    def init(self, generator: Generator, initialisation: str = "glorot") -> Tensor:
+        """θ before any training, (P,) float32.
+
+        glorot: weights uniform in ±√(6 / (fan_in + fan_out)), biases zero (Glorot and Bengio 2010; Keras' default).
+        pytorch: weights and biases uniform in ±1/√fan_in (the default of torch.nn.Linear and torch.nn.Conv2d).
+        """
+        glorot, parts = initialisation == "glorot", []
         for outputs, inputs, *window in self.shapes:
-            bound = (6 / ((inputs + outputs) * prod(window))) ** 0.5
-            parts.append((torch.rand(outputs * inputs * prod(window), generator=generator) * 2 - 1) * bound)
-            parts.append(torch.zeros(outputs))
+            fan_in, fan_out = inputs * prod(window), outputs * prod(window)
+            bound = (6 / (fan_in + fan_out)) ** 0.5 if glorot else fan_in**-0.5
+            parts.append((torch.rand(outputs * fan_in, generator=generator) * 2 - 1) * bound)
+            parts.append(torch.zeros(outputs) if glorot else (torch.rand(outputs, generator=generator) * 2 - 1) * bound)
         return torch.cat(parts)
 
     def layers(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:

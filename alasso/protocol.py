@@ -11,6 +11,7 @@ from alasso import datasets
 from alasso.errors import BadInput
 
 NETWORKS = ("mlp", "table-c", "table-d")
+INITIALISATIONS = ("glorot", "pytorch")
 LARGEST = 100_000  # of a count: anything more is a slip of the finger, and would end in a lack of memory
 MOST_WEIGHTS = 10**9  # a run holds about a dozen vectors of this length
 
@@ -38,6 +39,8 @@ class Protocol:
     """Shares of the mlp's inputs and hidden units that are dropped in training; Tables C and D have their own."""
     image_side: int = 224
     """Pixels a side that table-d enlarges its images to."""
+    initialisation: str = "glorot"
+    """glorot (Keras' default, so that of both published codes) or pytorch (that of torch.nn); see networks.py."""
     epochs: int = 20
     """Passes over the training images of each task."""
     batch_size: int = 256
@@ -67,6 +70,8 @@ class Protocol:
             raise BadInput(f"hidden={text(self.hidden)}: a network of more than {MOST_WEIGHTS} weights")
         if self.network not in NETWORKS:
             raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
+        if self.initialisation not in INITIALISATIONS:
+            raise BadInput(f"initialisation={self.initialisation}: {choose(self.initialisation, INITIALISATIONS)}")
         if self.classes_per_task < 0:
             raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be a whole number ≥ 0")
         if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):

@@ -37,6 +37,17 @@ def learned(runs: list[Run]) -> list[float]:
     return [float(run.matrix.diagonal().mean()) for run in runs]
 
 
+def effect(usual: list[Run], changed: list[Run]) -> str:
+    """What a change does to what is kept, in points: `mean ± standard deviation` of the differences, seed by seed.
+
+    Seeds that only one of the two has do not count; "not measured" where none is left.
+    """
+    # Two runs of a seed see the same tasks, so that their difference tells more than that of the means.
+    before = {run.seed: value for run, value in zip(usual, kept(usual), strict=True)}
+    found = [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
+    return f"{100 * np.mean(found):+.1f} ± {100 * np.std(found):.1f}" if found else "not measured"
+
+
 def figure(*methods: str) -> Figure:
     """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset."""
     panels = _panels(methods)

@@ -36,7 +36,7 @@ class State(NamedTuple):
     """What a surrogate remembers of the past, four tensors of shape (P,). See the symbols in formulas.py."""
 
     anchor: Tensor
-    importance: Tensor  # ≥ 0
+    importance: Tensor  # ≥ 0, but for SI without its floor
     side: Tensor  # +1 or −1; 0 where α = 0 for every θ
     path_integral: Tensor  # of the task in training
 
@@ -87,8 +87,7 @@ class NoSurrogate:
 class SI:
     """Synaptic Intelligence (Zenke et al. 2017): a symmetric quadratic, equations (1)–(3) of Park et al.
 
-    The sum over tasks is floored at zero, as in its authors' code (ganguli-lab/pathint, `PATH_INT_PROTOCOL`): a
-    parameter that raised the loss on its way would otherwise be pushed away from its anchor without bound.
+    Without the floor, a parameter that raised the loss on its way is pushed away from its anchor without bound.
     """
 
     entrywise: ClassVar[bool] = True
@@ -97,6 +96,8 @@ class SI:
     """Weight of the past. 0.1 is the value of SI's authors for permuted MNIST."""
     damping: float = 0.1
     """ξ, in units of a squared parameter."""
+    floor: bool = True
+    """Sums floored at zero, as its authors' code (ganguli-lab/pathint, `PATH_INT_PROTOCOL`); False: (3) as it is."""
 
     def __post_init__(self):
         require(0 <= self.c < float("inf"), "c", self.c, "a finite number ≥ 0")
@@ -120,7 +121,9 @@ class SI:
     def consolidate(self, state: State, theta: Tensor, network, task, generator) -> State:
         displacement = theta - state.anchor
         importance = formulas.si_importance(state.path_integral, displacement, state.importance, self.damping)
-        return State(theta.clone(), importance.clamp(min=0), state.side, torch.zeros_like(theta))
+        if self.floor:
+            importance = importance.clamp(min=0)
+        return State(theta.clone(), importance, state.side, torch.zeros_like(theta))
 
     def evaluate_at(self, state: State, theta: Tensor) -> Tensor:
         return theta

@@ -132,7 +132,7 @@ def train_stream(
 
 def initial_theta(network, task, protocol, seed: int, device, make) -> Tensor:
     """θ before a task; a network of distributions starts from a maximum-likelihood fit of its means to the task."""
-    theta = network.point.init(generator(seed, "initialisation", task.index)).to(device)
+    theta = network.point.init(generator(seed, "initialisation", task.index), protocol.initialisation).to(device)
     if network.point is not network:
         learner = make(network.point, NoSurrogate(), theta, task, protocol)
         train_task(learner, task, protocol, seed, Place(), lambda *_: None)

@@ -98,6 +98,34 @@ def test_initialisation_of_convolutions_is_that_of_torch():
         assert not bias.any()
 
 
+@pytest.mark.parametrize(
+    ("network", "modules"),
+    [
+        (MLP((300, 500, 100)), lambda: (nn.Linear(300, 500), nn.Linear(500, 100))),
+        (CNN(4, ((40, 50),), 300, 100), lambda: (nn.Conv2d(3, 40, 3), nn.Conv2d(40, 50, 3), nn.Linear(200, 300))),
+    ],
+    ids=["mlp", "cnn"],
+)
+def test_initialisation_pytorch_is_distributed_as_that_of_torch_nn(network, modules):
+    layers = network.layers(network.init(generator(0, "theta"), "pytorch"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        # one draw for the weights; biases are few, so as many layers as give hundreds
+        drawn = [modules() for _ in range(30)]
+    for layer, (weight, bias) in enumerate(layers[: len(drawn[0])]):
+        expected = drawn[0][layer].weight.detach()
+        assert weight.shape == expected.shape
+        assert weight.std().item() == pytest.approx(expected.std().item(), rel=0.03)
+        assert weight.mean().item() == pytest.approx(0, abs=0.05 * expected.std().item())
+        biases = torch.cat([modules[layer].bias.detach() for modules in drawn])
+        assert bias.std().item() == pytest.approx(biases.std().item(), rel=0.2)
+        bound = weight[0].numel() ** -0.5
+        assert 0.99 * bound < max(expected.abs().max(), biases.abs().max()) <= bound, "torch.nn's own"
+        assert 0.99 * bound < weight.abs().max() <= bound
+        assert 0.9 * bound < bias.abs().max() <= bound
+    assert not torch.equal(network.init(generator(0, "theta")), network.init(generator(0, "theta"), "pytorch"))
+
+
 def test_images_of_another_size_are_enlarged_bilinearly():
     theta = SMALL_CNN.init(torch.Generator().manual_seed(0))
     x = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(1))

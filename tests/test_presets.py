@@ -82,6 +82,7 @@ def test_published_has_the_values_of_the_authors_code():
     protocol = chosen.protocol
     assert (protocol.learning_rate, protocol.batch_size, protocol.epochs) == (1e-3, 256, 20)
     assert (protocol.hidden, protocol.dropout) == ((2000, 2000), (0.0, 0.0))
+    assert protocol.initialisation == "glorot"
     assert not protocol.reset_optimizer
     assert not protocol.permute_first
 
@@ -119,6 +120,7 @@ OTHER = {
     "hidden": "16,16",
     "dropout": "0.2,0.5",
     "image_side": "64",
+    "initialisation": "pytorch",
     "epochs": "2",
     "batch_size": "255",
     "learning_rate": "0.002",
@@ -266,6 +268,7 @@ def test_targets_commands_make_the_same_experiments_again():
         ({"classes_per_task": -3}, "classes_per_task=-3: classes_per_task must be a whole number ≥ 0"),
         ({"image_side": 100}, "image_side=100: image_side must be a multiple of 32"),
         ({"image_side": 0}, "image_side=0"),
+        ({"initialisation": "glorit"}, "initialisation=glorit: unknown; did you mean glorot"),
         ({"network": "table-c", "classes_per_task": 3, "joint": True}, "joint=True"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: learning_rate must be a finite number > 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),

@@ -112,6 +112,27 @@ def test_importance_is_never_negative_and_the_path_starts_anew(surrogate, networ
         assert not state.path_integral.any()
 
 
+def test_si_without_its_floor_is_equation_3_as_it_is(network, stream):
+    """Against (3) summed over tasks in float64, and against its authors' code: ReLU after each task."""
+    random = generator(0, "path")
+    theta = network.init(random)
+    states = {floor: SI(floor=floor).init(theta, stream[0]) for floor in (True, False)}
+    summed = floored = torch.zeros(network.size, dtype=torch.float64)
+    for _ in range(4):
+        omega, move = (torch.randn(network.size, generator=random) for _ in range(2))
+        theta = theta + move
+        for floor, state in states.items():
+            before = state._replace(path_integral=omega)
+            states[floor] = SI(floor=floor).consolidate(before, theta, network, stream[0], random)
+        new = omega.double() / (move.double() ** 2 + 0.1)
+        summed, floored = summed + new, (floored + new).relu()
+    torch.testing.assert_close(states[False].importance.double(), summed, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(states[True].importance.double(), floored, rtol=1e-3, atol=1e-3)
+    assert (summed < -1).any()
+    past = states[False]._replace(anchor=torch.zeros(network.size))
+    assert SI(floor=False).penalty(past, torch.where(past.importance < 0, 1.0, 0.0)) < 0, "it draws away"
+
+
 @WITH_A_PATH
 def test_path_integral_is_the_drop_of_the_tasks_loss_to_first_order(surrogate, network, stream):
     """An eighth of the step, an eighth of the error, though the penalty moves θ too: g is of the task's loss alone."""

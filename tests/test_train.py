@@ -13,7 +13,7 @@ from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, table_c, table_d
 from alasso.presets import METHODS, experiment
-from alasso.protocol import Protocol
+from alasso.protocol import INITIALISATIONS, Protocol
 from alasso.rivals import EWC, VCL
 from alasso.run import build_network
 from alasso.surrogates import ALASSO, SI, NoSurrogate
@@ -91,10 +91,12 @@ def test_a_single_tasks_network_is_the_same_whatever_came_before(surrogate, stre
     assert not torch.equal(thetas[0], thetas[1])
 
 
-def test_every_single_task_starts_from_weights_of_its_own(network, stream):
+@pytest.mark.parametrize("name", INITIALISATIONS)
+def test_every_single_task_starts_from_weights_of_its_own(network, stream, name):
     """Steps too small to see: what is left is where each task began."""
-    _, thetas, _ = trained(network, NoSurrogate(), stream, replace(SINGLE, learning_rate=1e-12))
-    torch.testing.assert_close(thetas, [network.init(generator(0, "initialisation", k)) for k in range(3)])
+    protocol = replace(SINGLE, learning_rate=1e-12, initialisation=name)
+    _, thetas, _ = trained(network, NoSurrogate(), stream, protocol)
+    torch.testing.assert_close(thetas, [network.init(generator(0, "initialisation", k), name) for k in range(3)])
 
 
 def test_a_column_of_single_tasks_is_constant_from_its_diagonal_on(network, stream):
