@@ -1,14 +1,13 @@
 """Verdicts on the papers' numbers, from records made up for the purpose."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from records import made_up
 
 from alasso import claims, results
 from alasso.claims import Claim
 from alasso.presets import experiment
-from alasso.results import Run
 
 PRESET = "pmnist10"
 NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
@@ -17,29 +16,7 @@ NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
 def write(folder: Path, method: str, seed: int, final: float, settings=None) -> None:
     """A record of this experiment whose average accuracy at the end is `final`."""
     made = experiment(PRESET, method, settings)
-    run = Run(
-        schema=results.SCHEMA,
-        preset=PRESET,
-        method=method,
-        seed=seed,
-        command=made.command(seed),
-        protocol=asdict(made.protocol),
-        hyperparameters=asdict(made.surrogate),
-        accuracy=[[0.99, None], [final - 0.01, final + 0.01]],
-        loss=[0.1, 0.1],
-        seconds=[1.0, 1.0],
-        parameters=1,
-        dataset_sha256="0" * 64,
-        device="cpu",
-        precision="float32",
-        threads=1,
-        versions={"torch": "2"},
-        commit="0" * 40,
-        dirty=False,
-        started="",
-        finished="",
-    )
-    results.save(run, made.path(folder, seed))
+    results.save(made_up(made, seed, [[0.99, None], [final - 0.01, final + 0.01]]), made.path(folder, seed))
 
 
 @pytest.mark.parametrize(

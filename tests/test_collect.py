@@ -156,3 +156,15 @@ def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(folder):
             names = [t.get_text() for t in (*ax.texts, *ax.get_yticklabels()) if t.get_text()[:1].isalpha()]
             assert {name[:2].lower(): name.endswith(" †") for name in names} == {"si": dirty, other: False}
             plt.close("all")
+
+
+def test_a_definition_written_anew_is_the_same_on_both_sides_of_its_commit_only(monkeypatch):
+    """One statement has three texts; the second and the third are called the same."""
+    texts = {"first": "x = 1", "second": "x = 2", "third": "x = 3"}
+    states = {commit: ast.parse(text).body[0] for commit, text in texts.items()}
+    monkeypatch.setattr(collect, "SAME", {"SI": "third"})
+    sides = {"third~": {"SI": states["second"]}, "third": {"SI": states["third"]}}
+    monkeypatch.setattr(collect, "_definitions", sides.get)
+    for then, complaints in {"first": ["SI"], "second": [], "third": []}.items():
+        assert collect.changed_formulas("SI", {"SI": states[then]}, {"SI": states["third"]}) == complaints
+    assert collect.changed_formulas("SI", {"SI": states["second"]}, {"SI": states["first"]}) == ["SI"]

@@ -2,9 +2,13 @@
 
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pytest
+from records import made_up
 
-from alasso import report
+from alasso import metrics, plots, report, results
+from alasso.presets import GRIDS, SEARCH_SEED, TARGETS, TUNED, experiment
 
 
 def run(seed: int, *final: float) -> SimpleNamespace:
@@ -29,3 +33,51 @@ def test_a_seed_that_one_side_lacks_does_not_count():
 
 def test_shares_are_said_in_percent():
     assert report.percent([0.5, 0.7]) == "60.0 ± 10.0"
+
+
+def test_a_search_marks_the_best_and_says_what_is_missing(tmp_path):
+    tried = TARGETS["search-split-cifar-si"].experiments()
+    for k, one in enumerate(tried[:3]):
+        results.save(
+            made_up(one, SEARCH_SEED, [[0.5, None], [0.5, 0.5 + (k == 1) / 10]]), one.path(tmp_path, SEARCH_SEED)
+        )
+    rows = report.search("search-split-cifar-si", tmp_path).splitlines()[2:]
+    assert len(rows) == len(tried) == len(GRIDS["si"])
+    assert [row.split("|")[2].strip() for row in rows] == ["50.0", "**55.0**", "50.0", *["not run yet"] * 7]
+
+
+def test_what_searches_found_is_what_is_used():
+    """Against the committed records: the best of each grid, each of whose settings must have been tried."""
+    assert TUNED
+    for preset, methods in TUNED.items():
+        for method, settings in methods.items():
+            target = TARGETS[f"search-{preset}-{method}"]
+            tried = [report.recorded(one) for one in target.experiments()]
+            assert [[run.seed for run in runs] for runs in tried] == [[target.first_seed]] * len(GRIDS[method])
+            best = max(range(len(tried)), key=lambda k: metrics.average_accuracy(tried[k][0].matrix)[-1])
+            assert GRIDS[method][best] == settings
+
+
+def test_findings_order_methods_and_say_what_each_paid():
+    def runs(method, *rows):
+        return [made_up(experiment("split-cifar", method), 0, rows)]
+
+    text = report.findings(
+        {
+            "none": runs("none", [0.8, None], [0.4, 0.9]),
+            "si": runs("si", [0.7, None], [0.7, 0.7]),
+            "single": runs("single", [0.8, None], [0.8, 0.8]),
+        }
+    ).splitlines()
+    assert "**SI** keeps most: 70.0 %" in text[0]
+    assert "learned each task to 70.0 %, 10.0 points below a network of its own, and lost 0.0." in text[1]
+    assert "keeps 5.0 points less; it learned each task to 85.0 %, 5.0 points above" in text[2]
+    assert text[2].endswith("lost 40.0.")
+
+
+def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
+    matrix = [[0.1 * (k + 1) if k <= n else None for k in range(6)] for n in range(6)]
+    ax = plots.final_by_task(plt.figure().subplots(), [made_up(experiment("split-cifar", "si"), 0, matrix)])
+    drawn = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) == 2]
+    assert [list(line.get_ydata()) for line in drawn] == [pytest.approx([0.5, 0.35])]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "average"]

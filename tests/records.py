@@ -1,0 +1,33 @@
+"""Records made up for a purpose."""
+
+from dataclasses import asdict
+
+from alasso import results
+from alasso.presets import Experiment
+from alasso.results import Run
+
+
+def made_up(experiment: Experiment, seed: int, accuracy: list) -> Run:
+    """The record of a run that ended with this accuracy matrix."""
+    return Run(
+        schema=results.SCHEMA,
+        preset=experiment.preset,
+        method=experiment.method,
+        seed=seed,
+        command=experiment.command(seed),
+        protocol=asdict(experiment.protocol),
+        hyperparameters=asdict(experiment.surrogate),
+        accuracy=accuracy,
+        loss=[0.1] * len(accuracy),
+        seconds=[1.0] * len(accuracy),
+        parameters=1,
+        dataset_sha256="0" * 64,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        versions={"torch": "2"},
+        commit="0" * 40,
+        dirty=False,
+        started="",
+        finished="",
+    )
