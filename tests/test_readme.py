@@ -17,7 +17,7 @@ TEXT = readme.README.read_text(encoding="utf-8")
 
 
 def test_the_table_is_that_of_the_committed_results():
-    assert readme.updated(TEXT, readme.table(readme.committed())) == TEXT, "run `make readme`"
+    assert readme.updated(TEXT, readme.tables()) == TEXT, "run `make readme`"
 
 
 def test_every_committed_record_is_whole_and_made_by_committed_code():
