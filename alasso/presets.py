@@ -92,7 +92,7 @@ PRESETS = {
     "split-cifar": Preset(
         "CIFAR-10 and -100 in 30 tasks of 3 classes, Table C (Figure 8). SI's authors' optimiser: reset, 60 epochs.",
         Protocol("cifar110", 30, classes_per_task=3, network="table-c", epochs=60, reset_optimizer=True),
-        cost="12 minutes on one core: 24 seconds a task, measured in results/split-cifar",
+        cost="8 minutes on one core: 16 seconds a task, measured in results/split-cifar",
         expect="SI 13.9 points below single task on average, ALASSO 5.7 above SI (Figure 8, section 5.3)",
         hyperparameters={"si": {"damping": 1e-3}},
     ),

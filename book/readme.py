@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from alasso import metrics, plots, results
+from alasso import metrics, plots, report, results
 from alasso.presets import METHODS, PRESETS, tuned
 from alasso.results import Run
 
@@ -42,14 +42,13 @@ def table(preset: str, runs: list[Run]) -> str:
     ]
     for method in shown:
         mine = [run for run in runs if run.method == method]
-        final = [100 * metrics.average_accuracy(run.matrix)[-1] for run in mine]
-        lost = [100 * metrics.forgetting(run.matrix) for run in mine]
+        lost = report.percent([metrics.forgetting(run.matrix) for run in mine])
         lines.append(
-            f"| {METHODS[method].label} | {np.mean(final):.1f} ± {np.std(final):.1f} % "
-            f"| {np.mean(lost):.1f} ± {np.std(lost):.1f} | {len(mine)} | `{mine[0].command}` |"
+            f"| {METHODS[method].label} | {report.percent(report.kept(mine))} % | {lost} | {len(mine)} "
+            f"| `{mine[0].command}` |"
         )
     rivals = [method for method in shown if method != "single"]
-    best = max(rivals, key=lambda m: np.mean([metrics.average_accuracy(r.matrix)[-1] for r in runs if r.method == m]))
+    best = max(rivals, key=lambda m: np.mean(report.kept([run for run in runs if run.method == m])))
     commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
     lines += ["", f"Best of those that keep no old data: {METHODS[best].label}. {note}"]

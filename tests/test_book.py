@@ -37,7 +37,7 @@ EQUATIONS = {  # (1) to (11), in the paper's order
 }
 CHAPTERS = [  # with exercises
     *("forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"),
-    "split_tiny",
+    *("split_cifar", "split_tiny"),
 ]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
