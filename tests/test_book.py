@@ -29,6 +29,8 @@ TINY = {  # every notebook, with what makes it small
     "all_methods": {"methods": ["none", "si"]},
     "switches": {},
     "paper_vs_ours": {},
+    "split_cifar": {"preset": "split-cifar"},
+    "split_tiny": {"preset": "split-tiny-64"},
 }
 EQUATIONS = {  # (1) to (11), in the paper's order
     "surrogate": ["total-si", "quadratic", "si"],

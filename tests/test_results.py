@@ -31,7 +31,7 @@ def test_a_record_says_how_to_make_it_again(tiny):
     run, path, _ = tiny
     assert run.command == "alasso run pmnist-tiny si --seed 0"
     assert run.protocol["hidden"] == [16]
-    assert run.hyperparameters == {"c": 0.1, "damping": 0.1}
+    assert run.hyperparameters == {"c": 0.1, "damping": 0.1, "floor": True}
     assert run.parameters == 784 * 16 + 16 + 16 * 10 + 10
     assert len(run.dataset_sha256) == 64
     assert run.versions.keys() >= {"torch", "python", "alasso"}
