@@ -29,6 +29,7 @@ TINY = {  # every notebook, with what makes it small
     "all_methods": {"methods": ["none", "si"]},
     "switches": {},
     "paper_vs_ours": {},
+    "pmnist_full": {},
     "split_cifar": {"preset": "split-cifar"},
     "split_tiny": {"preset": "split-tiny-64"},
 }
@@ -39,7 +40,7 @@ EQUATIONS = {  # (1) to (11), in the paper's order
 }
 CHAPTERS = [  # with exercises
     *("forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"),
-    *("split_cifar", "split_tiny"),
+    *("pmnist_full", "split_cifar", "split_tiny"),
 ]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
