@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from alasso.tasks import generator as named_generator
 
-MOST_IMAGES, LARGEST_LAYER = 128, 16 * 2**20  # that convolutions on a CPU get at a time; the layer in bytes
+LARGEST_LAYER = 16 * 2**20  # bytes, of the images that convolutions on a CPU get at a time
 OUTPUTS = slice(None)  # all outputs; a task with classes of its own names a part of them
 
 
@@ -282,7 +282,7 @@ def images_at_once(network, batch: int, device: torch.device) -> int:
     """
     if device.type != "cpu" or not isinstance(network, CNN):
         return batch
-    return max(1, min(MOST_IMAGES, LARGEST_LAYER // (4 * network.widest)))
+    return max(1, min(batch, LARGEST_LAYER // (4 * network.widest)))
 
 
 def pixels(images: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def compiled(request, monkeypatch):
 def in_pieces(monkeypatch):
     """Small networks and batches, in several and uneven pieces as large ones are."""
     monkeypatch.setattr(fast, "SLICE", 10)
-    monkeypatch.setattr(networks, "MOST_IMAGES", 5)
+    monkeypatch.setattr(networks, "LARGEST_LAYER", 5 * 4 * SMALL_CNN.widest)
 
 
 def trajectory(make, network, surrogate, stream, protocol=PROTOCOL):
