@@ -176,6 +176,16 @@ def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
     assert html.count("Hide the solution") == len(solutions)
 
 
+@pytest.mark.parametrize("page", ["methods/bounds", "deviations", "speed", "scale", "own_project"])
+def test_later_parts_close_with_solved_exercises_too(site, page):
+    closing = (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8").split("## Exercises\n")[1]
+    exercises = re.findall(r"^\*\*\d\.", closing, flags=re.M)
+    solutions = re.findall(r"code_prompt_show: Solution$|\{dropdown\} Solution$", closing, flags=re.M)
+    assert 2 <= len(exercises) == len(solutions)
+    html = (site / "book" / f"{page}.html").read_text(encoding="utf-8")
+    assert len(re.findall(r">\s*Solution<|Hide the solution", html)) >= len(solutions)
+
+
 def test_every_notebook_is_tried_in_miniature():
     elsewhere = {"target"}  # test_reproduce.py executes it for several targets
     assert set(TINY) | elsewhere == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
