@@ -1,5 +1,6 @@
 """What a page says of a method: a figure and a table from the committed records. Nothing here trains."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import GRIDS, METHODS, PRESETS, TARGETS, Experiment, tuned
+from alasso.presets import METHODS, PRESETS, SEARCH, TARGETS, Experiment, tuned
 from alasso.results import Run
 from alasso.run import load
 
@@ -118,19 +119,21 @@ def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
     return {name: mine for name, mine in runs.items() if mine}
 
 
-def benchmark(runs: dict[str, list[Run]]) -> str:
-    """Markdown: what each method kept, learned and forgot, with every seed, its cost and its command; best first."""
+def benchmark(groups: Iterable[list[Run]]) -> str:
+    """Markdown: what each group of runs kept, learned and forgot, with every seed, cost and command; best first.
+
+    A group is one method with one setting, seed by seed.
+    """
     rows = [
         "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours, quickest | to make one again |",
         f"|{'---|' * 7}",
     ]
-    for name in sorted(runs, key=lambda name: -np.mean(kept(runs[name]))):
-        mine = runs[name]
+    for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
         seeds = ", ".join(f"{100 * value:.1f}" for value in kept(mine))
         lost = percent([metrics.forgetting(run.matrix) for run in mine])
         hours = min(sum(run.seconds) * run.threads for run in mine) / 3600
         rows.append(
-            f"| {METHODS[name].label} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {lost} "
+            f"| {METHODS[mine[0].method].label} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {lost} "
             f"| {hours:.2g} | `{mine[0].command}` |"
         )
     return "\n".join(rows)
@@ -170,11 +173,13 @@ def findings(runs: dict[str, list[Run]]) -> str:
 def search(target: str, folder: Path | None = None) -> str:
     """Markdown: the settings that a search tried and their accuracy on held-out images, the best in bold."""
     chosen = TARGETS[target]
-    rows = [f"| {METHODS[chosen.methods[0]].label} | kept, held-out images, % |", "|---|---|"]
-    kept_by = [kept(recorded(tried, folder)) for tried in chosen.experiments()]
+    made = chosen.experiments()
+    tasks = made[0].protocol.tasks
+    rows = [f"| {METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, held-out images, % |", "|---|---|"]
+    kept_by = [kept(recorded(tried, folder)) for tried in made]
     best = max((np.mean(values) for values in kept_by if values), default=None)
-    for settings, values in zip(GRIDS[chosen.methods[0]], kept_by, strict=True):
-        name = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    for settings, values in zip(chosen.variations, kept_by, strict=True):
+        name = ", ".join(f"{key} = {value}" for key, value in settings.items() if key not in SEARCH)
         score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
         rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
     return "\n".join(rows)
