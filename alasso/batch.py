@@ -10,8 +10,8 @@ from pathlib import Path
 from alasso import pages, plan, reproduce, results
 from alasso.errors import BadInput
 from alasso.plan import Estimate, Job
-from alasso.presets import TARGETS
 from alasso.run import load
+from alasso.targets import TARGETS
 
 NOTEBOOK = "notebooks/target.ipynb"
 

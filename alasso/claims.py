@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from alasso import report
-from alasso.presets import METHODS, PRESETS, SCALES, Experiment, tuned
+from alasso.presets import METHODS, PRESETS, SCALES, Experiment
 from alasso.results import Run
+from alasso.search import tuned
 
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""

@@ -8,8 +8,9 @@ import torch
 
 from alasso import batch, collect, fast, metrics, results
 from alasso.errors import BadInput, Diverged, Interrupted
-from alasso.presets import METHODS, PRESETS, TARGETS, experiment
+from alasso.presets import METHODS, PRESETS, experiment
 from alasso.run import run
+from alasso.targets import TARGETS
 
 SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the paper's"
 

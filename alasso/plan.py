@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from alasso import results
 from alasso.errors import BadInput
-from alasso.presets import SCALES, TARGETS, Experiment
+from alasso.presets import SCALES, Experiment
 from alasso.protocol import Protocol, choose
 from alasso.results import Run
+from alasso.targets import TARGETS
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 IMAGES = {"mnist": 60_000, "mnist5k": 4_000, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}

@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import METHODS, PRESETS, SEARCH, TARGETS, Experiment, tuned
+from alasso.presets import METHODS, PRESETS, Experiment
 from alasso.results import Run
 from alasso.run import load
+from alasso.search import FIRST_ROUND, tuned
+from alasso.targets import TARGETS
 
 BOUNDS = ("single", "multi")
 """No rivals: they keep the old data, or a network for each task."""
@@ -179,7 +181,7 @@ def search(target: str, folder: Path | None = None) -> str:
     kept_by = [kept(recorded(tried, folder)) for tried in made]
     best = max((np.mean(values) for values in kept_by if values), default=None)
     for settings, values in zip(chosen.variations, kept_by, strict=True):
-        name = ", ".join(f"{key} = {value}" for key, value in settings.items() if key not in SEARCH)
+        name = ", ".join(f"{key} = {value}" for key, value in settings.items() if key not in FIRST_ROUND)
         score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
         rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
     return "\n".join(rows)

@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from alasso import metrics, plots, report, results
-from alasso.presets import METHODS, PRESETS, tuned
+from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
+from alasso.search import tuned
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -8,7 +8,8 @@ from alasso import plan, results
 from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.plan import Costs, Job
-from alasso.presets import PRESETS, SCALES, TARGETS, experiment
+from alasso.presets import PRESETS, SCALES, experiment
+from alasso.targets import TARGETS
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import pytest
 
 from alasso import cli, datasets
 from alasso.errors import BadInput
-from alasso.presets import METHODS, PRESETS, TARGETS, experiment
+from alasso.presets import METHODS, PRESETS, experiment
 from alasso.protocol import Protocol
 from alasso.surrogates import ALASSO, SI
+from alasso.targets import TARGETS
 
 RECORDS = sorted((Path(__file__).parent.parent / "results").glob("*/*-s*.json"))
 PERMUTED = [name for name, preset in PRESETS.items() if preset.protocol.classes_per_task == 0]

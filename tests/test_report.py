@@ -8,7 +8,9 @@ import pytest
 from records import made_up
 
 from alasso import metrics, plots, report, results
-from alasso.presets import FINALISTS, GRIDS, SEARCH, SEARCH_SEED, TARGETS, TUNED, experiment
+from alasso.presets import experiment
+from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SEED, tuned
+from alasso.targets import TARGETS
 
 
 def run(seed: int, *final: float) -> SimpleNamespace:
@@ -38,9 +40,7 @@ def test_shares_are_said_in_percent():
 def test_a_search_marks_the_best_and_says_what_is_missing(tmp_path):
     tried = TARGETS["search-split-cifar-si"].experiments()
     for k, one in enumerate(tried[:3]):
-        results.save(
-            made_up(one, SEARCH_SEED, [[0.5, None], [0.5, 0.5 + (k == 1) / 10]]), one.path(tmp_path, SEARCH_SEED)
-        )
+        results.save(made_up(one, SEED, [[0.5, None], [0.5, 0.5 + (k == 1) / 10]]), one.path(tmp_path, SEED))
     rows = report.search("search-split-cifar-si", tmp_path).splitlines()[2:]
     assert len(rows) == len(tried) == len(GRIDS["si"])
     assert [row.split("|")[2].strip() for row in rows] == ["50.0", "**55.0**", "50.0", *["not run yet"] * 7]
@@ -52,17 +52,18 @@ def ranked(name: str) -> list[dict]:
     tried = [report.recorded(one) for one in target.experiments()]
     assert [[run.seed for run in runs] for runs in tried] == [[target.first_seed]] * len(target.variations)
     order = sorted(range(len(tried)), key=lambda k: -metrics.average_accuracy(tried[k][0].matrix)[-1])
-    return [{name: text for name, text in target.variations[k].items() if name not in SEARCH} for k in order]
+    return [{name: text for name, text in target.variations[k].items() if name not in FIRST_ROUND} for k in order]
 
 
 def test_what_searches_found_is_what_is_used():
-    """Against the committed records: the three best of each grid, and the best of the three."""
-    assert TUNED
-    assert {preset: [*methods] for preset, methods in TUNED.items()} == {p: [*m] for p, m in FINALISTS.items()}
-    for preset, methods in TUNED.items():
-        for method, settings in methods.items():
-            assert ranked(f"search-{preset}-{method}")[:3] == list(FINALISTS[preset][method])
-            assert ranked(f"final-{preset}-{method}")[0] == settings
+    """Against the committed records: the three best of each grid, in the order of the second round."""
+    assert FINALISTS
+    for preset, methods in FINALISTS.items():
+        for method, finalists in methods.items():
+            best = ranked(f"search-{preset}-{method}")[:3]
+            assert sorted(map(str, best)) == sorted(map(str, finalists))
+            assert ranked(f"final-{preset}-{method}") == list(finalists)
+            assert tuned(preset, method) == experiment(preset, method, finalists[0])
 
 
 def test_findings_order_methods_and_say_what_each_paid():

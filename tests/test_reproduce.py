@@ -19,7 +19,8 @@ from alasso import batch, cli, pages, reproduce, results
 from alasso import run as runner
 from alasso.errors import Interrupted
 from alasso.plan import Job
-from alasso.presets import SCALES, TARGETS, Target, experiment
+from alasso.presets import SCALES, experiment
+from alasso.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[1]
 LONG = {"epochs": "30"}  # long enough to be killed in
