@@ -1,5 +1,5 @@
 # make book: the environment, the benchmark notebook on embedded real data, the book.   make pdf: the same as one file.
-# make test: the tests.
+# make test: the tests.   make bench: what a step costs here.
 # CPU-only PyTorch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
 
 # The pages train small networks, for which a second thread is not worth waiting for.
@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 PAGES := $(patsubst notebooks/%,results/executed/%,$(filter-out %/target.ipynb,$(wildcard notebooks/*.ipynb)))
 HTML := _build/html/index.html
 
-.PHONY: book pdf test lint lock readme clean
+.PHONY: book pdf test bench lint lock readme clean
 
 book: $(HTML)
 	@echo "Open $(CURDIR)/$(HTML)"
@@ -27,6 +27,10 @@ test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/python -m pytest
+
+# What a step costs on this machine, with two threads; wants it quiet for ten minutes.
+bench: $(READY)
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/speed.py
 
 lint: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

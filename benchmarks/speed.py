@@ -179,7 +179,7 @@ def measure(steps: int) -> dict:
         seconds = timed(cases, steps)
         best, rates = bandwidth(TABLE_B.size)
         parts = whole_task(learners["ALASSO, fast"], task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
-        networks = convolutions(steps)
+        networks = convolutions(steps, quick)
     # read: θ, g, two moments, anchor, importance, side, path integral; written: θ, two moments, path integral
     wide = 4 * TABLE_B.size * 12
     floor = seconds["products alone"] + wide / best  # in bfloat16 g is half as long, and the weights' copy adds as much
@@ -191,6 +191,8 @@ def measure(steps: int) -> dict:
     ratios = {
         "ALASSO fast / plain eager": (ours / plain, 0.30),
         "ALASSO fast in float32 / plain eager": (seconds["ALASSO, fast, float32"] / plain, 0.46),
+        "products alone / plain eager": (seconds["products alone"] / plain, None),
+        "products alone in float32 / plain eager": (seconds["products alone, float32"] / plain, None),
         "ALASSO fast / floor": (ours / floor, 1.20),
         "ALASSO fast in float32 / its floor": (seconds["ALASSO, fast, float32"] / floor_float32, None),
         "ALASSO fast / plain fast": (ours / seconds["plain, fast"], 1.15),
@@ -220,7 +222,7 @@ def measure(steps: int) -> dict:
     }  # fmt: skip
 
 
-def convolutions(steps: int) -> dict[str, dict[str, float]]:
+def convolutions(steps: int, quick) -> dict[str, dict[str, float]]:
     """Plain eager and fast ALASSO steps of Tables C and D, on random images: only their number matters here."""
     found = {}
     for name, network, side, count in (
@@ -232,10 +234,12 @@ def convolutions(steps: int) -> dict[str, dict[str, float]]:
         task = RandomImages(images, torch.arange(4 * BATCH) % 3)
         learners = {
             "plain, eager": Plain(network, side),
-            "ALASSO, fast": second_task(FastLearner, network, ALASSO.published(), task),
+            "ALASSO, fast": second_task(quick, network, ALASSO.published(), task),
         }
+        if quick.keywords["precision"] != "float32":
+            learners["ALASSO, fast, float32"] = second_task(FastLearner, network, ALASSO.published(), task)
         if network.side == side:
-            whole = second_task(FastLearner, network, ALASSO.published(), task)
+            whole = second_task(quick, network, ALASSO.published(), task)
             whole.gradient.images = BATCH
             learners["ALASSO, fast, whole batches"] = whole
         found[name] = timed({n: stepper(x, task) for n, x in learners.items()}, count, block=min(BLOCK, count))
