@@ -1,20 +1,17 @@
-"""EWC, MAS, IMM and VCL against memories kept one by one, closed forms and torch's own distributions."""
+"""EWC, MAS and IMM against memories kept one by one and closed forms."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
 
-from alasso import formulas, importance, rivals
-from alasso.errors import BadInput
-from alasso.networks import MLP, MeanFieldMLP, accuracy, loss_and_gradient, pixels
-from alasso.presets import experiment
+from alasso import importance, rivals
+from alasso.networks import MLP, accuracy, loss_and_gradient, pixels
 from alasso.protocol import Protocol
-from alasso.rivals import EWC, IMM, MAS, VCL
+from alasso.rivals import EWC, IMM, MAS
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
-from alasso.train import Learner, initial_theta, train_stream
+from alasso.train import train_stream
 
 PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 TASK = SimpleNamespace(epoch_size=40)
@@ -176,12 +173,9 @@ def test_imm_tests_the_merge_and_trains_on_from_the_last_solution(network, strea
 
 def plain_theta(network, stream):
     """θ after plain training."""
-    caught = []
-    spy = SimpleNamespace(**{f: getattr(NoSurrogate(), f) for f in ("init", "train_at", "gradient", "observe")})
-    spy.consolidate = lambda state, *_: state
-    spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or theta
-    train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None)
-    return caught[-1]
+    seen = []
+    train_stream(network, NoSurrogate(), stream, PROTOCOL, 0, "cpu", lambda place, learner, loss: seen.append(learner))
+    return seen[-1].theta
 
 
 @pytest.fixture
@@ -249,131 +243,3 @@ def test_l2_transfer_pulls_to_the_last_solution_from_the_second_task_on(mode, so
     later = after(surrogate, thetas, fishers, monkeypatch)
     expected = torch.func.grad(lambda at: 2.0 * ((at - thetas[-1]) ** 2).sum())(theta)
     torch.testing.assert_close(surrogate.gradient(later, theta), expected)
-
-
-# VCL
-
-
-@pytest.fixture
-def beliefs():
-    """q and p, means and log-variances of 20 Gaussians each, (2, 40)."""
-    return torch.randn(2, 40, generator=generator(0, "beliefs"), dtype=torch.float64)
-
-
-def test_kl_divergence_is_that_of_torch(beliefs):
-    q, p = (Normal(mean, (log_variance / 2).exp()) for mean, log_variance in (b.chunk(2) for b in beliefs))
-    torch.testing.assert_close(formulas.gaussian_kl(*beliefs), kl_divergence(q, p))
-
-
-def test_kl_divergences_gradient_is_that_of_autograd(beliefs):
-    expected = torch.func.grad(lambda q: formulas.gaussian_kl(q, beliefs[1]).sum())(beliefs[0])
-    torch.testing.assert_close(formulas.gaussian_kl_gradient(*beliefs), expected)
-
-
-def test_vcl_is_exact_bayesian_inference_on_separable_quadratics():
-    """A mean loss h(θ − m)² over N images is the Gaussian likelihood of precision 2Nh about m; the prior is N(0, 1)."""
-    images, surrogate = TASK.epoch_size, VCL()
-    h = torch.rand(4, 20, generator=generator(0, "h"), dtype=torch.float64) + 0.1
-    m = torch.randn(4, 20, generator=generator(0, "m"), dtype=torch.float64)
-    state = surrogate.init(torch.randn(40, generator=generator(0, "θ"), dtype=torch.float64), TASK)
-    for n in range(4):
-        precision = 1 + 2 * images * h[: n + 1].sum(0)
-        posterior = torch.cat([2 * images * (h * m)[: n + 1].sum(0) / precision, -precision.log()])
-
-        def mean_loss(q, n=n):
-            mean, log_variance = q.chunk(2)
-            return (h[n] * ((mean - m[n]) ** 2 + log_variance.exp())).sum()
-
-        loss_gradient = torch.func.grad(mean_loss)(posterior)
-        assert loss_gradient.abs().min() > 1e-6
-        torch.testing.assert_close(surrogate.gradient(state, posterior), -loss_gradient)
-        state = surrogate.consolidate(state, posterior, None, None, None)
-
-
-SIZES = (4, 5, 3)
-DRAWS = 40_000
-
-
-@pytest.fixture
-def belief():
-    """Means and log-variances of a small network's weights, each another."""
-    theta = torch.randn(MeanFieldMLP(SIZES).size, generator=generator(0, "belief"))
-    means, log_variances = theta.chunk(2)
-    return torch.cat([means, log_variances - 1])
-
-
-@pytest.fixture
-def image():
-    return torch.rand(1, 4, generator=generator(0, "image"))
-
-
-def logits_of_drawn_weights(belief, image):
-    """The logits of an MLP whose weights are drawn, DRAWS times, (DRAWS, 3)."""
-    means, log_variances = belief.chunk(2)
-    noise = torch.randn(DRAWS, len(means), generator=generator(1))
-    weights = means + noise * (log_variances / 2).exp()
-    return torch.func.vmap(lambda theta: MLP(SIZES).logits(theta, image)[0])(weights)
-
-
-def test_noise_on_units_has_the_distribution_of_noise_on_weights(belief, image):
-    logits = MeanFieldMLP(SIZES).logits(belief, image.expand(DRAWS, 4), MeanFieldMLP(SIZES).noise(DRAWS, generator(2)))
-    expected = logits_of_drawn_weights(belief, image)
-    spread = expected.std(0)
-    assert ((logits.mean(0) - expected.mean(0)).abs() < 0.03 * spread).all()  # four standard errors
-    scale = spread[:, None] * spread
-    torch.testing.assert_close(logits.T.cov() / scale, expected.T.cov() / scale, rtol=0, atol=0.05)
-    # skewness, which an extra or a missing ReLU changes
-    thirds = [(((z - z.mean(0)) / spread) ** 3).mean(0) for z in (logits, expected)]
-    torch.testing.assert_close(*thirds, rtol=0, atol=0.3)
-
-
-def test_one_layers_mean_and_variance_are_known(image):
-    network = MeanFieldMLP((4, 3))
-    theta = torch.randn(network.size, generator=generator(0, "belief"))
-    (weight, bias), (log_weight, log_bias) = (MLP((4, 3)).layers(half)[0] for half in theta.chunk(2))
-    logits = network.logits(theta, image.expand(DRAWS, 4), network.noise(DRAWS, generator(2)))
-    variance = (image**2 * log_weight.exp()).sum(1) + log_bias.exp()
-    assert ((logits.mean(0) - weight @ image[0] - bias).abs() < 4 * (variance / DRAWS).sqrt()).all()
-    torch.testing.assert_close(logits.var(0), variance, rtol=0.03, atol=0)
-
-
-def test_without_variance_or_without_noise_the_mean_field_is_its_means(belief, image):
-    means, _ = belief.chunk(2)
-    expected, network = MLP(SIZES).logits(means, image), MeanFieldMLP(SIZES)
-    certain = torch.cat([means, torch.full_like(means, -60)])
-    torch.testing.assert_close(network.logits(certain, image, network.noise(1, generator(1))), expected)
-    torch.testing.assert_close(network.predict(certain, image), expected.softmax(1))
-    torch.testing.assert_close(network.logits(belief, image), expected)
-    assert not torch.allclose(network.logits(belief, image, network.noise(1, generator(1))), expected, atol=0.1)
-
-
-def test_predictions_average_the_softmax_over_drawn_weights(belief, image):
-    expected = logits_of_drawn_weights(belief, image).softmax(1).mean(0)
-    network = MeanFieldMLP(SIZES, samples=10)
-    predicted = network.predict(belief, image.expand(DRAWS // 10, 4)).mean(0)
-    assert (predicted - expected).abs().max() < 0.008  # four standard errors
-    assert (network.logits(belief, image).softmax(1) - expected).abs().max() > 0.03  # at the means
-
-
-def test_ten_draws_have_a_tenth_of_the_variance_of_one(belief, image):
-    one, ten = (MeanFieldMLP(SIZES, samples).predict(belief, image.expand(DRAWS, 4)).var(0) for samples in (1, 10))
-    torch.testing.assert_close(one / ten, torch.full((3,), 10.0), rtol=0.15, atol=0)
-
-
-def test_the_same_images_get_the_same_prediction(belief, image):
-    network = MeanFieldMLP(SIZES)
-    first = network.predict(belief, image)
-    torch.rand(7)  # whatever happens to the global generator
-    assert torch.equal(network.predict(belief, image), first)
-
-
-def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task(network, stream):
-    start = initial_theta(MeanFieldMLP(network.sizes), stream[0], PROTOCOL, 0, "cpu", Learner)
-    means, log_variances = start.chunk(2)
-    assert torch.equal(means, plain_theta(network, stream[:1]))
-    assert (log_variances == -6).all()
-
-
-def test_dropout_that_the_mean_field_would_not_carry_out_is_refused():
-    with pytest.raises(BadInput, match="dropout"):
-        experiment("pmnist-demo", "vcl", {"dropout": "0.2,0.5"})
