@@ -20,7 +20,7 @@ SHOWN = {  # the book has all methods
         "The settings are the literature's for the full data set, not tuned for this one.",
     ),
     "pmnist30-short": (
-        ("si", "alasso-published"),
+        ("none", "si", "ewc", "alasso-published", "alasso-paper"),
         "The paper's stream and network at a quarter of its epochs; the settings are those of each method's authors.",
     ),
     "split-cifar": (
@@ -32,14 +32,15 @@ BEGIN, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->
 
 
 def committed(preset: str) -> list[Run]:
-    """Every committed run of the preset under its methods' settings: no seed is left out."""
+    """Every committed run of the preset under its methods' settings: no seed is left out, a method without runs is."""
     made = [tuned(preset, method).path("", "*").name for method in SHOWN[preset][0]]
     return [results.load(path) for name in made for path in sorted((ROOT / "results" / preset).glob(name))]
 
 
 def table(preset: str, runs: list[Run]) -> str:
     """Markdown: what is kept at the end, and what was lost on the way."""
-    shown, note = SHOWN[preset]
+    methods, note = SHOWN[preset]
+    shown = [method for method in methods if any(run.method == method for run in runs)]
     lines = [
         f"| `{preset}`, {PRESETS[preset].protocol.tasks} tasks | average accuracy at the end | forgetting | seeds "
         "| to make one again |",
@@ -57,7 +58,11 @@ def table(preset: str, runs: list[Run]) -> str:
     commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
     lines += ["", f"Best of those that keep no old data: {METHODS[best].label}. {note}"]
-    lines += [f"Mean ± standard deviation over seeds; commit {', '.join(commits)}, PyTorch {', '.join(torch)}."]
+    precisions = ", ".join(sorted({run.precision for run in runs}))
+    lines += [
+        f"Mean ± standard deviation over seeds; commit {', '.join(commits)}, PyTorch {', '.join(torch)}, matrix products "
+        f"matrix products in {precisions}."
+    ]
     return "\n".join(lines)
 
 
