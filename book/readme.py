@@ -60,7 +60,7 @@ def table(preset: str, runs: list[Run]) -> str:
     lines += ["", f"Best of those that keep no old data: {METHODS[best].label}. {note}"]
     precisions = ", ".join(sorted({run.precision for run in runs}))
     lines += [
-        f"Mean ± standard deviation over seeds; commit {', '.join(commits)}, PyTorch {', '.join(torch)}, matrix products "
+        f"Mean ± standard deviation over seeds; commit {', '.join(commits)}, PyTorch {', '.join(torch)}, "
         f"matrix products in {precisions}."
     ]
     return "\n".join(lines)
