@@ -146,13 +146,14 @@ def conditions(preset: str, runs: list[Run]) -> str:
     chosen = runs[0].protocol
     classes = f" of {chosen['classes_per_task']} classes" if chosen["classes_per_task"] else ""
     moments = "reset between tasks" if chosen["reset_optimizer"] else "kept from task to task"
-    seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+    seeds = sorted({run.seed for run in runs})
+    made = f"{len(runs)} run{'s' * (len(runs) > 1)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
     ways = ", ".join(sorted({f"{run.loop} loop in {run.precision}" for run in runs}))
     return (
         f"`{preset}`: {PRESETS[preset].about} {chosen['tasks']} tasks{classes}, {chosen['epochs']} epochs a task in "
         f"batches of {chosen['batch_size']}, by Adam at {chosen['learning_rate']:g} with its moments {moments}; "
-        f"{runs[0].parameters:,} parameters. {len(runs)} runs, seeds {seeds}; {ways}; commit {commits}."
+        f"{runs[0].parameters:,} parameters. {made}; {ways}; commit {commits}."
     )
 
 
