@@ -96,7 +96,7 @@ def provenance(runs: list[Run]) -> str:
     """A sentence with the command of the first seed, the commits and the versions behind some runs."""
     commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
     versions = ", ".join(sorted({run.versions["torch"].partition("+")[0] for run in runs}))
-    return f"`{runs[0].command}`, {len(runs)} seeds in all; commit {commits}, PyTorch {versions}."
+    return f"`{runs[0].command}`, {len(runs)} seed{'s' * (len(runs) > 1)} in all; commit {commits}, PyTorch {versions}."
 
 
 def settings(*methods: str) -> str:
