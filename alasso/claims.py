@@ -101,9 +101,8 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
     missing = {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
-        start = (
-            f"| {claim.source} | {claim.what} | {'about ' * claim.about}{'≥\u00a0' * claim.at_least}{100 * claim.paper:.1f}"
-        )
+        qualified = "about " * claim.about + "≥\u00a0" * claim.at_least
+        start = f"| {claim.source} | {claim.what} | {qualified}{100 * claim.paper:.1f}"
         for preset, result in found.items():
             ours = f"{100 * result.ours:.1f}" + (f" ± {100 * result.deviation:.1f}" if result.deviation else "")
             verdict = result.verdict(claim) + (", short" if preset != claim.preset else "")
