@@ -179,7 +179,7 @@ def measure(steps: int) -> dict:
         seconds = timed(cases, steps)
         best, rates = bandwidth(TABLE_B.size)
         parts = whole_task(learners["ALASSO, fast"], task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
-        networks = convolutions(steps, quick)
+        networks = convolutions(steps, precision)
     # read: θ, g, two moments, anchor, importance, side, path integral; written: θ, two moments, path integral
     wide = 4 * TABLE_B.size * 12
     floor = seconds["products alone"] + wide / best  # in bfloat16 g is half as long, and the weights' copy adds as much
@@ -191,8 +191,6 @@ def measure(steps: int) -> dict:
     ratios = {
         "ALASSO fast / plain eager": (ours / plain, 0.30),
         "ALASSO fast in float32 / plain eager": (seconds["ALASSO, fast, float32"] / plain, 0.46),
-        "products alone / plain eager": (seconds["products alone"] / plain, None),
-        "products alone in float32 / plain eager": (seconds["products alone, float32"] / plain, None),
         "ALASSO fast / floor": (ours / floor, 1.20),
         "ALASSO fast in float32 / its floor": (seconds["ALASSO, fast, float32"] / floor_float32, None),
         "ALASSO fast / plain fast": (ours / seconds["plain, fast"], 1.15),
@@ -222,9 +220,9 @@ def measure(steps: int) -> dict:
     }  # fmt: skip
 
 
-def convolutions(steps: int, quick) -> dict[str, dict[str, float]]:
+def convolutions(steps: int, precision: str) -> dict[str, dict[str, float]]:
     """Plain eager and fast ALASSO steps of Tables C and D, on random images: only their number matters here."""
-    found = {}
+    found, quick = {}, partial(FastLearner, precision=precision)
     for name, network, side, count in (
         ("Table C", table_c(90), 32, steps),
         ("Table D, 64 × 64", table_d(180, 64), 64, max(5, steps // 20)),
@@ -236,7 +234,7 @@ def convolutions(steps: int, quick) -> dict[str, dict[str, float]]:
             "plain, eager": Plain(network, side),
             "ALASSO, fast": second_task(quick, network, ALASSO.published(), task),
         }
-        if quick.keywords["precision"] != "float32":
+        if precision != "float32":
             learners["ALASSO, fast, float32"] = second_task(FastLearner, network, ALASSO.published(), task)
         if network.side == side:
             whole = second_task(quick, network, ALASSO.published(), task)
