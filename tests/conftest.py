@@ -5,7 +5,8 @@ import torch
 from browser import find as find_browser
 from playwright.sync_api import sync_playwright
 
-from alasso import datasets
+from alasso import datasets, fast
+from alasso import run as runner
 from alasso.datasets import Dataset
 from alasso.networks import MLP
 from alasso.tasks import generator, permuted_stream
@@ -37,6 +38,15 @@ def network() -> MLP:
 @pytest.fixture
 def stream(dataset):
     return permuted_stream(dataset, tasks=3, seed=0, permute_first=True)
+
+
+@pytest.fixture
+def small_runs(monkeypatch, dataset):
+    """Runs on small images, a checkpoint after every step, and the fast path uncompiled."""
+    monkeypatch.setattr(runner.datasets, "load", lambda name: dataset)
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(fast, "can_compile", lambda: False)
+    monkeypatch.setattr(fast, "_compiled_update", lambda: fast.update)
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,12 @@
-"""What a run survives: SIGKILL at any moment, signals, torn and foreign checkpoints, company, full disks, NaN."""
+"""What a run survives: SIGKILL at any moment, signals, torn and foreign checkpoints, company, NaN."""
 
 import contextlib
 import json
 import os
 import random
-import resource
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -16,34 +14,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_runs import SETTINGS, forked, start
 
 from alasso import checkpoint, cli, fast, results
 from alasso import run as runner
-from alasso.errors import BadInput, Diverged, Interrupted
+from alasso.errors import Diverged, Interrupted
 from alasso.presets import experiment
 from alasso.train import Learner, Place
 
-SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
+pytestmark = pytest.mark.usefixtures("small_runs")
+
 STEPS = 3 * 2 * 3  # tasks × epochs × batches of 96 images
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, dataset):
-    """Small images, a checkpoint after every step, and the fast path uncompiled."""
-    monkeypatch.setattr(runner.datasets, "load", lambda name: dataset)
-    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    monkeypatch.setattr(fast, "can_compile", lambda: False)
-    monkeypatch.setattr(fast, "_compiled_update", lambda: fast.update)
 
 
 @pytest.fixture
 def kept(monkeypatch):
     """Leave the last checkpoint, with every tensor of the end, where it is."""
     monkeypatch.setattr(checkpoint, "remove", lambda record: None)
-
-
-def start(folder: Path, method="alasso-published", reference=False, settings=SETTINGS):
-    return runner.run(experiment("pmnist-tiny", method, settings), 0, folder, progress=False, reference=reference)
 
 
 def path_of(folder: Path, method="alasso-published") -> Path:
@@ -58,20 +45,6 @@ def end_of(folder: Path, method: str) -> tuple:
     tensors = [loaded["theta"], *loaded["state"], *loaded["moments"]]
     record = json.loads(path_of(folder, method).read_text())
     return [t.numpy().tobytes() for t in tensors], loaded["steps"], record["accuracy"], record["loss"]
-
-
-def forked(function) -> int:
-    """Run the function in a process of its own, and return how that ended, as subprocess has it."""
-    pid = os.fork()
-    if pid == 0:
-        warnings.simplefilter("ignore")
-        try:
-            function()
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-            os._exit(99)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def killed_at(event: int, function) -> int:
@@ -286,76 +259,6 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         start(tmp_path)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A function that makes writes fail for want of room: a tmpfs where root may mount one, else a limit on files."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode == 0
-    )
-
-    def fill():
-        if mounted:
-            (disk / "ballast").write_bytes(b"0" * 4096 * (shutil.disk_usage(disk).free // 4096))
-        else:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
-
-    yield disk, fill
-    if mounted:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_a_full_disk_is_a_clear_error_and_earlier_results_stay(small_disk):
-    disk, fill = small_disk
-    earlier = disk / "pmnist-tiny" / "earlier.json"
-    earlier.parent.mkdir()
-    earlier.write_text("{}")
-
-    def on_a_full_disk():
-        step, calls = fast.FastLearner.step, []
-
-        def filling(*arguments):
-            calls.append(None)
-            if len(calls) == 1:  # before there is a checkpoint whose room the next could take
-                fill()
-            return step(*arguments)
-
-        fast.FastLearner.step = filling
-        with pytest.raises(BadInput, match=r"cannot be written \((No space left on device|File too large)\)"):
-            start(disk)
-
-    assert forked(on_a_full_disk) == 0
-    assert earlier.read_text() == "{}"
-    assert not list(disk.rglob("*.partial"))
-    (disk / "ballast").unlink(missing_ok=True)
-    assert len(start(disk).accuracy) == 3  # and goes on when there is room again
-
-
-def test_a_folder_that_turns_into_something_else_is_a_clear_error(tmp_path, monkeypatch):
-    folder, step = tmp_path / "results", fast.FastLearner.step
-
-    def replacing(*arguments):
-        if folder.is_dir():
-            folder.rename(tmp_path / "moved")
-            folder.write_text("a file")
-        return step(*arguments)
-
-    monkeypatch.setattr(fast.FastLearner, "step", replacing)
-    with pytest.raises(BadInput, match="cannot be written"):
-        start(folder)
-    assert folder.read_text() == "a file"
-
-
-def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "train_stream", None)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot write results here"):
-        start(tmp_path / "file")
-    with pytest.raises(BadInput, match="cannot write results here"):
-        start(Path("/proc/results"))
 
 
 def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatch, capsys):

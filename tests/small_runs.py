@@ -1,0 +1,29 @@
+"""Runs of eighteen steps, for tests of what a run survives; the fixture `small_runs` makes them quick."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from alasso import run as runner
+from alasso.presets import experiment
+
+SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
+
+
+def start(folder: Path, method="alasso-published", reference=False, settings=SETTINGS):
+    return runner.run(experiment("pmnist-tiny", method, settings), 0, folder, progress=False, reference=reference)
+
+
+def forked(function) -> int:
+    """Run the function in a process of its own, and return how that ended, as subprocess has it."""
+    pid = os.fork()
+    if pid == 0:
+        warnings.simplefilter("ignore")
+        try:
+            function()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(99)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
