@@ -11,7 +11,6 @@ from alasso import pages, plan, reproduce, results
 from alasso.errors import BadInput
 from alasso.plan import Estimate, Job
 from alasso.run import load
-from alasso.targets import TARGETS
 
 NOTEBOOK = "notebooks/target.ipynb"
 
@@ -22,7 +21,8 @@ def run(
     """Compute what these targets miss, then write their pages to `folder/executed`.
 
     Returns the exit status: 0, or 1 if a run or a page failed.
-    Raises BadInput for a target, scale, record or scheduler that cannot be used.
+    Raises BadInput, before anything is computed, for a target, scale, record or scheduler that cannot be used, and if
+    pages cannot be made here.
     """
     names = plan.chosen(targets, scale)
     wanted = plan.jobs(names, scale, range(seeds))
@@ -32,11 +32,14 @@ def run(
             load(job.experiment, job.seed, folder)
     of = f"{', '.join(targets)} at scale {scale}, {seeds} seed{'s' * (seeds > 1)}"
     print(f"{of}: {len(wanted)} runs, {len(wanted) - len(todo)} of them there, {len(todo)} to do")
+    if not dry_run:
+        pages.check(results.project() / NOTEBOOK)
     failed = {}
     if todo:
         costs = plan.Costs(results.project() / "results", folder)
         estimates = {job: costs.of(job) for job in todo}
-        with reproduce.Processes(workers or reproduce.cores()) if dask is None else reproduce.Cluster(dask) as engine:
+        at_once = min(workers or reproduce.cores(), len(todo))
+        with reproduce.Processes(at_once) if dask is None else reproduce.Cluster(dask) as engine:
             print(_forecast(estimates, engine.slots()))
             if dry_run:
                 _print_each(estimates)
@@ -44,24 +47,19 @@ def run(
                 failed = _compute(estimates, folder, engine)
     if dry_run:
         return 0
-    unmade = [name for name in names if not _page(name, scale, seeds, folder, failed)]
     for job, error in failed.items():
         print(f"failed: {job.command}: {_line(error)}; its log is {reproduce.log_path(job, folder)}", file=sys.stderr)
+    unmade = [name for name in names if not _page(name, scale, seeds, folder, failed)]
     return 1 if failed or unmade else 0
 
 
 def _page(name: str, scale: str, seeds: int, folder: Path, failed: dict[Job, Exception]) -> bool:
-    """Execute the page of one target, if there is something to draw; returns whether all is well."""
-    target = TARGETS[name]
+    """Execute the page of one target, unless one of its runs failed; returns whether all is well."""
     jobs = plan.jobs([name], scale, range(seeds))
     if lost := sum(job in failed for job in jobs):
         print(f"{name}: {lost} of its {len(jobs)} runs failed; its page is left as it was", file=sys.stderr)
         return False
-    if target.plot is None:
-        return True
     notebook, page = results.project() / NOTEBOOK, folder / "executed" / f"{name}-{scale}.ipynb"
-    if not notebook.exists():
-        raise BadInput(f"{notebook}: not there; pages are made in a checkout of the project")
     usual = folder.resolve() == (results.project() / "results").resolve()
     shown = "results" if usual else str(folder.resolve())
     parameters = {"target": name, "scale": scale, "seeds": seeds, "results": shown}

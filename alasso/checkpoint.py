@@ -3,6 +3,7 @@
 They lie in `.unfinished/` beside the results, and are gone when the record is there.
 """
 
+import glob
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ import pickle
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
@@ -50,31 +51,49 @@ def load(record: Path, identity: dict) -> tuple[Place, dict] | None:
     for path in (beside(record, "checkpoint"), beside(record, "checkpoint.before")):
         if path.exists():
             try:
-                content = _verified(path, json.dumps(identity, sort_keys=True))
-                return Place(**content["place"]), content["tensors"]
+                return _verified(path, identity)
             except ValueError as error:
                 warnings.warn(f"{path} is not used: {error}", stacklevel=2)
     return None
 
 
-def _verified(path: Path, identity: str) -> dict:
+def _verified(path: Path, identity: dict) -> tuple[Place, dict]:
     content = path.read_bytes()
     digest, payload = content[:DIGEST], memoryview(content)[DIGEST:]
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise ValueError("it is torn (its checksum does not match)")
     try:
-        loaded = torch.load(io.BytesIO(payload), weights_only=True)
+        # To the processor's memory, wherever they were: also without a GPU it can be said whose checkpoint this is.
+        loaded = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        found, place, tensors = json.loads(loaded["identity"]), Place(**loaded["place"]), loaded["tensors"]
     except pickle.UnpicklingError:
         raise ValueError("it holds more than tensors and numbers") from None
-    if loaded["identity"] != identity:
-        raise ValueError(f"it is of another run, {loaded['identity']}")
-    return loaded
+    except (RuntimeError, TypeError, KeyError, EOFError):
+        raise ValueError("it cannot be read; another version of alasso or PyTorch wrote it") from None
+    if found != identity:
+        names = [name for name in {**identity, **found} if found.get(name) != identity.get(name)]
+        what = ", ".join(f"{name} {found.get(name)}, not {identity.get(name)}" for name in names)
+        raise ValueError(f"it is of another run or other code: {what}")
+    return place, tensors
 
 
 def remove(record: Path) -> None:
-    """Forget the checkpoints of a finished run."""
-    for suffix in ("checkpoint", "checkpoint.before", "owner"):
-        beside(record, suffix).unlink(missing_ok=True)
+    """Forget what an unfinished run keeps, and what it was writing when it was killed. For who holds the run."""
+    for path in _left(record):
+        path.unlink(missing_ok=True)
+
+
+def tidy(record: Path) -> None:
+    """Remove what a run that was killed after its record was there has left, unless a process holds the run."""
+    if _left(record):
+        with suppress(OSError), FileLock(beside(record, "lock"), timeout=0):
+            remove(record)
+
+
+def _left(record: Path) -> list[Path]:
+    kept = [beside(record, suffix) for suffix in ("checkpoint", "checkpoint.before", "owner")]
+    torn = f"{glob.escape(record.stem)}.*.partial"  # with its dot, s1 is not s10
+    return [p for p in kept if p.exists()] + [p for at in {record.parent, kept[0].parent} for p in at.glob(torn)]
 
 
 @contextmanager
@@ -83,20 +102,27 @@ def alone(record: Path) -> Iterator[None]:
 
     Raises BadInput where nothing can be written.
     """
-    lock, owner = FileLock(beside(record, "lock")), beside(record, "owner")
+    lock = FileLock(beside(record, "lock"))
+    try:
+        _take(lock, record)
+        yield
+    finally:
+        lock.release()
+
+
+def _take(lock: FileLock, record: Path) -> None:
+    owner = beside(record, "owner")
     try:
         owner.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             holder = owner.read_text().strip() if owner.exists() else "another process"
-            warnings.warn(f"{record.name} is being run by {holder}; waiting for it", stacklevel=3)
+            warnings.warn(f"{record.name} is being run by {holder}; waiting for it", stacklevel=4)
             lock.acquire()
         owner.write_text(f"process {os.getpid()} on {platform.node()}\n")
     except OSError as error:
         raise BadInput(f"{record.parent}: cannot write results here ({error.strerror}); name another folder") from None
-    with lock:
-        yield
 
 
 class _Digest:

@@ -1,6 +1,7 @@
 """The command line: `alasso run`, `reproduce`, `collect` and `list`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -9,22 +10,29 @@ import torch
 from alasso import batch, collect, fast, metrics, results
 from alasso.errors import BadInput, Diverged, Interrupted
 from alasso.presets import METHODS, PRESETS, experiment
+from alasso.protocol import seed
 from alasso.run import run
 from alasso.targets import TARGETS
 
+MOST = 1000  # seeds, or runs at a time
 SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the paper's"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0; after one line that says why, 2 for bad input, 1 for a run that diverged, and 128
-    plus the number of the signal that stopped one."""
+    plus the number of the signal that stopped one; 141, as after SIGPIPE, if nobody reads on."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
-        return chosen.function(chosen)
+        status = chosen.function(chosen)
+        sys.stdout.flush()
+        return status
     except (BadInput, Diverged, Interrupted) as error:
         print("alasso:", *str(error).splitlines(), file=sys.stderr)
         return 128 + error.signal if isinstance(error, Interrupted) else 2 if isinstance(error, BadInput) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,17 +77,17 @@ def _parser() -> argparse.ArgumentParser:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        print(f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
-    seed = _seed(chosen.seed)
+    number = seed("--seed", chosen.seed)
     folder = chosen.results or results.project() / "results"
-    path = todo.path(folder, seed)
+    path = todo.path(folder, number)
     known = path.exists()
-    record = run(todo, seed, folder, _device(chosen.device), reference=chosen.reference, precision=chosen.precision)
+    record = run(todo, number, folder, _device(chosen.device), reference=chosen.reference, precision=chosen.precision)
     final = metrics.average_accuracy(record.matrix)[-1]
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0
@@ -104,8 +112,8 @@ def _collect(chosen: argparse.Namespace) -> int:
 
 
 def _count(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise BadInput(f"{option} {text}: must be a whole number ≥ 1")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= MOST):
+        raise BadInput(f"{option} {text}: must be a whole number ≥ 1, {MOST} at most")
     return int(text)
 
 
@@ -113,19 +121,18 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise BadInput(f"--set {pair}: must be name=value, such as a=2.5")
+    names = [pair.split("=", 1)[0] for pair in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"--set {' '.join(pairs)}: {name} must be set once")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadInput(f"--seed {text}: must be a whole number ≥ 0, of at most 18 digits")
-    return int(text)
 
 
 def _device(name: str) -> str:
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
+        probe = torch.ones(2, 2, device=name)
+        (probe @ probe).cpu()  # some devices have tensors and nothing in them
+    except (RuntimeError, AssertionError, ImportError):
         raise BadInput(f"--device {name}: PyTorch cannot use it here; cpu always works") from None
     return name
 
@@ -138,6 +145,7 @@ def _list(chosen: argparse.Namespace) -> int:
     for name, method in METHODS.items():
         print(f"  {name:22}{method.label}: {method.surrogate}")
     print("\nfigures and tables of the paper, with the runs that each needs for one seed")
+    print("  (Figure 2 is measured rather than run: python -m alasso.landscape pmnist30 0)")
     for name, target in TARGETS.items():
         changes = [" ".join(f"{key}={value}" for key, value in c.items()) for c in target.variations if c]
         print(f"  {name:22}{target.about}: {target.preset}, {len(target.experiments())} runs")

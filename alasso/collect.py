@@ -1,4 +1,4 @@
-"""`alasso collect`: every result with where it comes from, and whether it is still what the code here would make."""
+"""`alasso collect`: every result with where it comes from, and whether formulas and settings here are still its own."""
 
 import ast
 import shlex
@@ -18,12 +18,12 @@ SAME = {"SI": "99eeb83"}
 
 def run(folder: Path, check: bool) -> int:
     """Print a line for each result, with `check` also what is wrong with it; returns 1 if then anything is, else 0."""
-    paths = sorted(folder.glob("*/*-s*.json"))
+    paths = results.records(folder)
     if not paths:
         raise BadInput(f"{folder}: no results here; `alasso run` makes one")
     rows, complaints = [("result", "seed", "settings", "kept", "took", "commit")], []
     for path in paths:
-        name = f"{path.parent.name}/{path.name}"
+        name = path.relative_to(folder).as_posix()
         try:
             record = results.load(path)
         except BadInput as error:
@@ -36,14 +36,12 @@ def run(folder: Path, check: bool) -> int:
         for name, what in complaints:
             print(f"{name}: {what}")
         bad = len({name for name, _ in complaints})
-        print(
-            f"{len(paths)} results, {bad} to look at" if bad else f"{len(paths)} results, all as the code here has it"
-        )
+        print(f"{len(paths)} results, {f'{bad} to look at' if bad else 'all with formulas and settings as here'}")
     return 1 if check and complaints else 0
 
 
 def problems(record: Run, path: Path) -> Iterable[str]:
-    """Why this record may not be what the code here would make."""
+    """Why this record may not have the formulas and settings of the code here; loops and data are not compared."""
     try:
         named = _named(record)
         named.check(record, path)

@@ -65,11 +65,12 @@ class FastLearner:
     """
 
     def __init__(self, network, surrogate, theta: Tensor, task, protocol, precision: str = "float32"):
+        theta = theta.detach()
         self.network, self.surrogate, self.theta, self.protocol = network, surrogate, theta, protocol
         self.set_state(surrogate.init(theta, task))
         self.reset_optimizer()
         dtype = PRECISIONS[precision]
-        by_hand = isinstance(network, MLP)
+        by_hand = type(network) is MLP  # a subclass may have other logits
         self.gradient = (MLPGradient if by_hand else AutogradGradient)(network, theta, protocol.batch_size, dtype)
         self.low = theta.to(dtype) if by_hand and dtype != theta.dtype else None
         self.scalars = replace(
@@ -240,7 +241,7 @@ def quick_float32(device: str) -> Iterator[str]:
     """
     before = torch.get_float32_matmul_precision()
     a, b = torch.rand(2, 256, 256, generator=torch.Generator().manual_seed(0)).to(device)
-    exact = a.double().cpu() @ b.double().cpu()
+    exact = a.cpu().double() @ b.cpu().double()  # not every device has float64
     torch.set_float32_matmul_precision("medium")
     if (((a @ b).cpu() - exact).abs() / exact).max() > 1e-5:
         torch.set_float32_matmul_precision(before)

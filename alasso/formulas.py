@@ -82,7 +82,8 @@ def asymmetric_surrogate_gradient(
 def perfect_importance(path_integral: Tensor, past_drop: Tensor, displacement: Tensor, damping: float) -> Tensor:
     """Ω̂ⁿ = (ωⁿ + ω^{1:n−1}) / (θ̂ⁿ − θ̂ⁿ⁻¹)², equation (7), with ξ added to the denominator.
 
-    NaN where a parameter did not move and ξ = 0: (7) has no value there, and the caller says what to do.
+    Where a parameter did not move and ξ = 0, (7) has no value: this is ±∞ if the loss dropped or rose, NaN for 0/0, and
+    the caller says what to do.
     """
     return (path_integral + past_drop) / (displacement**2 + damping)
 

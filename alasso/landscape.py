@@ -22,6 +22,7 @@ from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.networks import MLP, loss_and_gradient, pixels
 from alasso.presets import experiment
+from alasso.protocol import seed as typed_seed
 from alasso.run import build_network
 from alasso.surrogates import SI
 from alasso.tasks import PermutedTask, generator, permuted_stream
@@ -134,6 +135,12 @@ class Sample:
     observed: np.ndarray  # L(θ̂¹ − δ eₖ) − L(θ̂¹): this parameter alone back where it started
     unobserved: np.ndarray  # L(θ̂¹ + δ eₖ) − L(θ̂¹): as far again beyond
 
+    @property
+    def bends(self) -> np.ndarray:
+        """Both rises without what the slope explains, (2, K): the observed side, the unobserved one."""
+        tilt = self.slope * self.displacement
+        return np.stack([self.observed + tilt, self.unobserved - tilt])
+
 
 def sample(first: FirstTask, per_layer: int, seed: int) -> Sample:
     """Measure so many parameters of each layer, drawn at random from those that training moved."""
@@ -198,15 +205,15 @@ def main(arguments: list[str]) -> int:
     """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
     folder = results.project() / "results"
     try:
-        if len(arguments) != 2 or not (arguments[1].isascii() and arguments[1].isdigit()):
+        if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
-        preset, seed = arguments[0], int(arguments[1])
+        preset, seed = arguments[0], typed_seed("seed", arguments[1])
         results.provenance()  # kept from now on: the files may change while this runs
         trained = first_task(preset, seed)
         print(save(trained, sample(trained, 1000, seed), preset, seed, folder))
         return 0
     except BadInput as error:
-        print(f"alasso.landscape: {error}", file=sys.stderr)
+        print("alasso.landscape:", *str(error).splitlines(), file=sys.stderr)
         return 2
 
 

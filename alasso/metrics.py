@@ -34,14 +34,3 @@ def backward_transfer(matrix: np.ndarray) -> float:
     if len(matrix) == 1:
         return 0.0
     return float(np.mean(matrix[-1, :-1] - np.diagonal(matrix)[:-1]))
-
-
-def forward_transfer(matrix: np.ndarray, single: np.ndarray) -> float:
-    """Mean over all tasks but the first of accuracy when just learned minus that of a network trained on it alone.
-
-    `single` is the matrix of the *single task* method. The negative of Chaudhry et al.'s intransigence (2018, equation
-    6): below zero where keeping the past costs the new. 0 for a single task.
-    """
-    if len(matrix) == 1:
-        return 0.0
-    return float(np.mean(np.diagonal(matrix)[1:] - np.diagonal(single)[1:]))

@@ -111,10 +111,10 @@ class MLP(_Flat):
         return [torch.rand(batch, n, generator=generator) for n, rate in zip(self.sizes, rates, strict=False) if rate]
 
     def logits(self, theta: Tensor, x: Tensor, noise: list[Tensor] | None = None) -> Tensor:
-        """x (B, inputs) → (B, classes)."""
+        """x (B, …), inputs in all → (B, classes)."""
         *hidden, (weight, bias) = self.layers(theta)
         drawn = iter(noise) if noise else None
-        x = dropout(x, self.dropout[0], drawn)
+        x = dropout(x.flatten(1), self.dropout[0], drawn)
         for w, b in hidden:
             x = dropout(F.linear(x, w, b).relu(), self.dropout[1], drawn)
         return F.linear(x, weight, bias)
@@ -122,7 +122,7 @@ class MLP(_Flat):
     def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What goes into each layer, (B, inputs) each, and the logits (B, classes)."""
         *hidden, (weight, bias) = self.layers(theta)
-        inputs = [x]
+        inputs = [x.flatten(1)]
         for w, b in hidden:
             inputs.append(F.linear(inputs[-1], w, b).relu())
         return inputs, F.linear(inputs[-1], weight, bias)
@@ -228,10 +228,10 @@ class MeanFieldMLP:
         return [torch.randn(batch, n, generator=generator) for n in self.sizes[1:]]
 
     def logits(self, theta: Tensor, x: Tensor, noise: list[Tensor] | None = None) -> Tensor:
-        """x (B, inputs) → (B, classes), one draw; without noise, at the means."""
+        """x (B, …), inputs in all → (B, classes), one draw; without noise, at the means."""
         means, log_variances = (self.point.layers(half) for half in theta.chunk(2))
         for layer, ((w, b), (log_w, log_b)) in enumerate(zip(means, log_variances, strict=True)):
-            x = x if layer == 0 else x.relu()
+            x = x.relu() if layer else x.flatten(1)
             mean = F.linear(x, w, b)
             if noise:
                 mean = mean + noise[layer].to(mean) * F.linear(x**2, log_w.exp(), log_b.exp()).sqrt()

@@ -1,6 +1,7 @@
 """Notebooks executed with parameters into results/executed, once for each state of all that they depend on."""
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,14 @@ from pathlib import Path
 
 from alasso.errors import BadInput
 from alasso.protocol import choose
+
+
+def check(notebook: Path) -> None:
+    """Raise BadInput if no page can be made of this notebook here."""
+    if not notebook.exists():
+        raise BadInput(f"{notebook}: not there; pages are made in a checkout of the project")
+    if not all(map(importlib.util.find_spec, ("nbformat", "papermill"))):
+        raise BadInput("pages need papermill and JupyterLab: pip install 'alasso[book]'")
 
 
 def execute(
@@ -19,16 +28,16 @@ def execute(
 
     What counts is the notebook, the parameters, the package's source and the data files. The page appears whole or not
     at all; while it is made, or if a cell fails, it is in `….partial.ipynb`.
-    Raises BadInput for a parameter that the notebook does not have, and papermill's PapermillExecutionError.
+    Raises BadInput as `check` does and for a parameter that the notebook does not have, and papermill's
+    PapermillExecutionError.
     """
+    check(notebook)
     key = _key(notebook, parameters, data)
     if _key_of(page) == key:
         return False
-    try:
-        import nbformat
-        import papermill
-    except ImportError:
-        raise BadInput("pages need papermill and JupyterLab: pip install 'alasso[book]'") from None
+    import nbformat
+    import papermill
+
     known = papermill.inspect_notebook(str(notebook))
     for name in parameters:
         if name not in known:

@@ -12,7 +12,7 @@ from alasso.errors import BadInput
 from alasso.presets import SCALES, Experiment
 from alasso.protocol import Protocol, choose
 from alasso.results import Run
-from alasso.targets import TARGETS
+from alasso.targets import TARGETS, check_scale
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 IMAGES = {"mnist": 60_000, "mnist5k": 4_000, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
@@ -41,17 +41,19 @@ class Estimate(NamedTuple):
 
 
 def chosen(names: Iterable[str], scale: str) -> list[str]:
-    """The targets of these names; `all` are those that have the scale, without searches.
+    """The targets of these names, each once; `all` are those that have the scale, without searches.
 
-    Raises BadInput for a name that is unknown.
+    Raises BadInput for a scale or a name that is unknown.
     """
+    check_scale(scale)
     names = list(dict.fromkeys(names))
     for name in names:
         if name != "all" and name not in TARGETS:
             raise BadInput(f"target {name!r}: {choose(name, [*TARGETS, 'all'])}")
-    if "all" in names:
-        return [n for n, target in TARGETS.items() if target.preset in SCALES.get(scale, TARGETS) and not target.search]
-    return names
+    if "all" not in names:
+        return names
+    every = [name for name, target in TARGETS.items() if target.preset in SCALES[scale] and not target.search]
+    return list(dict.fromkeys([*every, *(name for name in names if name != "all")]))
 
 
 def jobs(targets: Iterable[str], scale: str, seeds: Iterable[int]) -> list[Job]:

@@ -137,7 +137,9 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
 
 
 def _curves(ax: Axes, runs: list[Run], summary, front: Collection[str] = METHODS) -> None:
-    """One curve of summary(matrix), (T,), a run, and their mean a method."""
+    """One curve of summary(matrix), (T,), a run, and their mean a method; nothing without runs."""
+    if not runs:
+        return
     ends = []
     for method in dict.fromkeys(run.method for run in runs):
         mine = [run for run in runs if run.method == method]

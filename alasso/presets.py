@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from alasso.errors import BadInput
-from alasso.protocol import Protocol, choose, text
+from alasso.protocol import LARGEST_FLOAT, Protocol, choose, text
 from alasso.results import Run
 from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import ALASSO, SI, NoSurrogate
@@ -202,6 +203,9 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
             raise BadInput(f"setting {name!r} of {method}: {choose(name, known)}")
         target = protocol if name in protocol_names else hyperparameters
         target[name] = _value(name, typed, known[name])
+    for name, value in hyperparameters.items():
+        if type(value) is float and LARGEST_FLOAT < abs(value) < math.inf:
+            raise BadInput(f"{name}={value}: {name} must be a number of float32, {LARGEST_FLOAT} at most")
     todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )

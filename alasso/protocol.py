@@ -1,7 +1,6 @@
 """What is trained on what: the fields of an experiment that are not its method's."""
 
 import difflib
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +12,8 @@ from alasso.errors import BadInput
 NETWORKS = ("mlp", "table-c", "table-d")
 INITIALISATIONS = ("glorot", "pytorch")
 LARGEST = 100_000  # of a count: anything more is a slip of the finger, and would end in a lack of memory
+LARGEST_FLOAT = 3.4e38  # of float32
+FASTEST = 1e37  # Adam's first step has the learning rate ten times over, and float32 must hold that
 MOST_WEIGHTS = 10**9  # a run holds about a dozen vectors of this length
 
 
@@ -89,14 +90,23 @@ class Protocol:
             raise BadInput(f"dropout={text(self.dropout)}: {self.network} has dropout of its own; leave it at 0,0")
         if self.joint and self.classes_per_task:
             raise BadInput("joint=True: mixed batches are for permuted pixels, where all tasks share their outputs")
-        if not 0 < self.learning_rate < math.inf:
-            raise BadInput(f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0")
+        if not 0 < self.learning_rate <= FASTEST:
+            raise BadInput(
+                f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0, {FASTEST} at most"
+            )
 
 
 def choose(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not among those known."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"unknown; did you mean {close[0]}?" if close else f"unknown; choose from {', '.join(known)}"
+
+
+def seed(name: str, typed: str) -> int:
+    """A seed as it is typed. Raises BadInput, which calls it by this name, for anything else."""
+    if not (typed.isascii() and typed.isdigit() and len(typed) < 19):
+        raise BadInput(f"{name} {typed}: must be a whole number ≥ 0, of at most 18 digits")
+    return int(typed)
 
 
 def text(value: object) -> str:

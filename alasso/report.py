@@ -26,8 +26,8 @@ def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
 
 
 def percent(values) -> str:
-    """Shares as `mean ± standard deviation`, in percent; of a single one, itself."""
-    return f"{100 * np.mean(values):.1f}" + f" ± {100 * np.std(values):.1f}" * (len(values) > 1)
+    """Shares as `mean ± sample standard deviation`, in percent; of a single one, itself."""
+    return f"{100 * np.mean(values):.1f}" + _deviation(values)
 
 
 def kept(runs: list[Run]) -> list[float]:
@@ -41,14 +41,33 @@ def learned(runs: list[Run]) -> list[float]:
 
 
 def effect(usual: list[Run], changed: list[Run]) -> str:
-    """What a change does to what is kept, in points: `mean ± standard deviation` of the differences, seed by seed.
+    """What a change does to what is kept, in points: as `percent`, of the differences seed by seed.
 
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
     # Two runs of a seed see the same tasks, so that their difference tells more than that of the means.
     before = {run.seed: value for run, value in zip(usual, kept(usual), strict=True)}
     found = [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
-    return f"{100 * np.mean(found):+.1f} ± {100 * np.std(found):.1f}" if found else "not measured"
+    return f"{100 * np.mean(found):+.1f}" + _deviation(found) if found else "not measured"
+
+
+def leader(runs: dict[str, list[Run]]) -> str:
+    """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is."""
+    values = {name: kept(mine) for name, mine in runs.items() if name not in BOUNDS}
+    first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
+    if not others:
+        return ""
+    lead = 100 * (np.mean(values[first]) - np.mean(values[others[0]]))
+    pair = [values[first], values[others[0]]]
+    if min(map(len, pair)) > 1:
+        error = 100 * np.sqrt(sum(np.var(side, ddof=1) / len(side) for side in pair))
+        sureness = f" (standard error {error:.1f})"
+    else:
+        sureness = ", with a single seed" + " of each" * (max(map(len, pair)) == 1)
+    return (
+        f"Of the {len(values)} methods that have run and keep no old data, **{METHODS[first].label}** keeps most, "
+        f"{percent(values[first])} %: {lead:.1f} points more than {METHODS[others[0]].label}{sureness}."
+    )
 
 
 def figure(*methods: str) -> Figure:
@@ -96,7 +115,7 @@ def provenance(runs: list[Run]) -> str:
     """A sentence with the command of the first seed, the commits and the versions behind some runs."""
     commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
     versions = ", ".join(sorted({run.versions["torch"].partition("+")[0] for run in runs}))
-    return f"`{runs[0].command}`, {len(runs)} seed{'s' * (len(runs) > 1)} in all; commit {commits}, PyTorch {versions}."
+    return f"`{runs[0].again}`, {len(runs)} seed{'s' * (len(runs) > 1)} in all; commit {commits}, PyTorch {versions}."
 
 
 def settings(*methods: str) -> str:
@@ -136,7 +155,7 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
         hours = min(sum(run.seconds) * run.threads for run in mine) / 3600
         rows.append(
             f"| {METHODS[mine[0].method].label} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {lost} "
-            f"| {hours:.2g} | `{mine[0].command}` |"
+            f"| {hours:.2g} | `{mine[0].again}` |"
         )
     return "\n".join(rows)
 
@@ -162,7 +181,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
     order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
     best = order[0]
-    lines = [f"Of the methods that keep no old data, **{METHODS[best].label}** keeps most: {kept_by[best]:.1f} %."]
+    lines = [leader(runs)]
     for name in order:
         behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
@@ -186,6 +205,11 @@ def search(target: str, folder: Path | None = None) -> str:
         score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
         rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
     return "\n".join(rows)
+
+
+def _deviation(values) -> str:
+    """Of shares, in percent: the sample's, as a seed is a draw from all seeds. Of a single one, none."""
+    return f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
 
 
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:

@@ -107,10 +107,12 @@ class Processes:
     """Processes on this machine, one run and one thread each: runs are independent, threads wait for each other.
 
     Each is a pool of one, so that a process that is killed takes no other run with it.
+    Raises BadInput, here or in `submit`, if that is more than the system lets one process have.
     """
 
     def __init__(self, count: int):
-        self._idle = [_pool() for _ in range(count)]
+        with _within_limits(count):
+            self._idle = [_pool() for _ in range(count)]
         self._busy: dict[Future, ProcessPoolExecutor] = {}
         self._count = count
         self._others = multiprocessing.active_children()
@@ -142,7 +144,8 @@ class Processes:
 
     def submit(self, function, *arguments) -> Future:
         pool = self._idle.pop()
-        future = pool.submit(function, *arguments)
+        with _within_limits(self._count):
+            future = pool.submit(function, *arguments)
         self._busy[future] = pool
         return future
 
@@ -218,6 +221,14 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, commit: str |
     record = run.run(experiment, seed, folder, progress=False)
     experiment.path(folder, seed).unlink(missing_ok=True)
     return record
+
+
+@contextlib.contextmanager
+def _within_limits(count: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # each process takes some open files of this one
+        raise BadInput(f"{count} runs at a time: {error.strerror}; take fewer --workers") from None
 
 
 def _pool() -> ProcessPoolExecutor:

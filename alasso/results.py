@@ -53,6 +53,16 @@ class Run:
         """The accuracy matrix, (T, T) float64, NaN above the diagonal. See metrics.py."""
         return np.array(self.accuracy, dtype=float)
 
+    @property
+    def again(self) -> str:
+        """The command with the loop and the precision that made this record, whatever the machine.
+
+        `command` alone trains by the fast loop, in bfloat16 where the processor has it. What is left is the rounding,
+        of other libraries and processors.
+        """
+        missing = "--reference" if self.loop == "reference" else f"--precision {self.precision}"
+        return self.command if missing.split()[0] in self.command.split() else f"{self.command} {missing}"
+
 
 def project() -> Path:
     """The checkout that alasso was installed from, else the working directory; `results/` in it is the default."""
@@ -76,7 +86,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".partial")
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 yield file
@@ -98,9 +108,21 @@ def load(path: Path) -> Run:
         if content["schema"] != SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
         new = {f.name: f.default for f in fields(Run) if f.default is not MISSING}
-        return Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
+        run = Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
+        tasks = run.protocol["tasks"]
+        if len(run.accuracy) != tasks or any(len(row) != tasks for row in run.accuracy):
+            raise BadInput(f"{path}: accuracy is not a matrix of {tasks} × {tasks} tasks; delete it and run again")
+        return run
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); a record is a file, made by `alasso run`") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
+
+
+def records(folder: Path) -> list[Path]:
+    """Every record below the folder; not the landscapes, which are named otherwise, nor what is hidden."""
+    found = sorted(folder.rglob("*-s*.json"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def check_writable(folder: Path) -> None:

@@ -178,6 +178,8 @@ class VCL:
 
     θ holds the means and log-variances of a Gaussian for each weight (networks.MeanFieldMLP), and the loss of the task
     is taken at one draw. The first prior is N(0, 1). The means start from a maximum-likelihood fit to the first task.
+
+    N, the number of images, is that of the first task for all: tasks must be of equal size, as permuted ones are.
     """
 
     c: float = 1.0

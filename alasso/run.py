@@ -1,5 +1,6 @@
 """One run, from an experiment and a seed to a record: found, or trained and written, and surviving what happens."""
 
+import hashlib
 import shlex
 import signal
 import threading
@@ -27,6 +28,10 @@ from alasso.train import Learner, Place, train_stream
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
 LARGEST_LOSS = 1e6  # a mean cross-entropy; chance is at log(classes)
+NUMBERS = ("formulas", "surrogates", "rivals", "importance", "networks", "tasks", "protocol", "train", "fast", "run")
+"""The modules that decide the numbers of a run."""
+# Taken now, when they are imported: the files may change while this process runs.
+CODE = hashlib.sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in NUMBERS)).hexdigest()
 
 
 def run(
@@ -41,13 +46,17 @@ def run(
     """The record of this experiment and seed: read from the folder if it is there, else trained and written to it.
 
     The fast path trains, in the precision that suits the hardware, unless `reference` or `precision` say otherwise. A
-    run that was killed goes on from its last checkpoint. Raises BadInput, before anything is trained, for data that
-    cannot be had or a folder that cannot be written; Interrupted after SIGINT or SIGTERM; Diverged if the loss
-    explodes, and again without training whenever the run is asked for.
+    run that was killed goes on from its last checkpoint, if the same code made it. Raises BadInput, before anything is
+    trained, for a record that is there of another loop or precision than these say, for data that cannot be had or a
+    folder that cannot be written; Interrupted after SIGINT or SIGTERM; Diverged if the loss explodes, and again without
+    training whenever the run is asked for.
     """
     path = experiment.path(folder, seed)
+    found = partial(_found, experiment, seed, folder, reference, precision)
     if path.exists():
-        return load(experiment, seed, folder)
+        record = found()
+        checkpoint.tidy(path)
+        return record
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
     started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
     stream = build_stream(protocol, dataset, seed)
@@ -57,19 +66,23 @@ def run(
     loop = "reference" if reference else "fast" if fast.can_compile() else "fast, uncompiled"
     make = Learner if reference else partial(fast.FastLearner, precision=precision)
     identity = {"run": experiment.command(seed), "data": dataset.sha256, "loop": loop, "precision": precision}
+    identity |= {"device": device, "torch": torch.__version__, "code": CODE[:12]}
     with ExitStack() as stack:
         stack.enter_context(checkpoint.alone(path))
         if path.exists():  # another process has just finished it
-            return load(experiment, seed, folder)
+            checkpoint.remove(path)
+            return found()
         _refuse_diverged(path)
         if not reference:
             stack.enter_context(fast.quick_float32(device))
         saved = checkpoint.load(path, identity)
+        if saved:
+            started = saved[1]["started"]
         bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
         again = command + f" --device {device}" * (device != "cpu")
         if folder.resolve() != (results.project() / "results").resolve():
             again += f" --results {shlex.quote(str(folder))}"
-        watch = stack.enter_context(_watch(path, identity, again, experiment.surrogate, bar))
+        watch = stack.enter_context(_watch(path, identity, started, again, experiment.surrogate, bar))
         done = train_stream(network, experiment.surrogate, stream, protocol, seed, device, watch, make, saved)
         record = Run(
             schema=results.SCHEMA,
@@ -129,11 +142,23 @@ def load(experiment: Experiment, seed: int, folder: Path) -> Run:
     return record
 
 
+def _found(experiment: Experiment, seed: int, folder: Path, reference: bool, precision: str | None) -> Run:
+    """The record that is there. Raises BadInput if another loop or precision was asked for than made it."""
+    record = load(experiment, seed, folder)
+    if record.loop != "reference" if reference else precision not in (None, record.precision):
+        asked = "--reference" if reference else f"--precision {precision}"
+        raise BadInput(
+            f"{experiment.path(folder, seed)}: made by the {record.loop} loop in {record.precision}, not with {asked}; "
+            "name another folder with --results, or delete it and run again"
+        )
+    return record
+
+
 @contextmanager
-def _watch(path: Path, identity: dict, again: str, surrogate, bar: Callable) -> Iterator[Callable]:
+def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar: Callable) -> Iterator[Callable]:
     """What happens after every step: progress, the loss looked at, checkpoints now and then, signals heard.
 
-    `again` is the command that goes on from here.
+    `started` is when the run first did, `again` the command that goes on from here.
     """
     asked: list[int] = []
     saved = monotonic()
@@ -144,7 +169,7 @@ def _watch(path: Path, identity: dict, again: str, surrogate, bar: Callable) -> 
             raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
         between_tasks = place.epoch == place.step == 0
         if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-            checkpoint.save(path, identity, place, learner.tensors())
+            checkpoint.save(path, identity, place, learner.tensors() | {"started": started})
             saved = monotonic()
         if not between_tasks:
             bar(place, loss)
@@ -181,6 +206,7 @@ def _mark_diverged(path: Path, command: str, surrogate, place: Place, loss: floa
 def _refuse_diverged(path: Path) -> None:
     note = path.with_suffix(".diverged")
     if note.exists():
+        checkpoint.remove(path)  # it may have been killed before it did
         raise Diverged(f"{note.read_text().splitlines()[0]}; delete {note} to try again")
 
 

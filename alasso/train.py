@@ -19,6 +19,7 @@ class Learner:
     """
 
     def __init__(self, network, surrogate, theta: Tensor, task, protocol):
+        theta = theta.detach()  # or State would keep the graph of every step
         self.network, self.surrogate, self.theta, self.protocol = network, surrogate, theta, protocol
         self.state = surrogate.init(theta, task)
         self.reset_optimizer()
@@ -102,15 +103,16 @@ def train_stream(
 ) -> list[tuple[list[float], float, float]]:
     """Learn one task after another; returns what Place.done holds of each.
 
+    The stream may be a part of another: chance follows each task's own index, all else its position here.
     `make` is Learner or one like it; `saved`, a Place and a learner's tensors, is where to go on from.
     """
     place, learner = Place(), None
     if saved is not None:
         place, tensors = saved
         learner = make(network, surrogate, torch.zeros(network.size, device=device), stream[0], protocol).load(tensors)
-    for task in stream[place.task :]:
+    for position, task in enumerate(stream[place.task :], place.task):
         if place.epoch == place.step == 0:
-            if task.index == 0 or protocol.fresh_network:
+            if position == 0 or protocol.fresh_network:
                 theta = initial_theta(network, task, protocol, seed, device, make)
                 learner = make(network, surrogate, theta, task, protocol)
             elif protocol.reset_optimizer:
@@ -119,13 +121,13 @@ def train_stream(
         began = perf_counter()
         learner.consolidate(task, generator(seed, "consolidate", task.index))
         evaluated = surrogate.evaluate_at(learner.state, learner.theta)
-        tested = [task] if protocol.fresh_network else stream[: task.index + 1]
+        tested = [task] if protocol.fresh_network else stream[: position + 1]
         kept = (
             place.done[-1][0] if place.done and protocol.fresh_network else []
         )  # a network of its own forgets nothing
         seen = kept + [accuracy(network, evaluated, *old.test(), old.outputs) for old in tested]
         seconds = place.seconds + perf_counter() - began
-        place = Place(task=task.index + 1, done=[*place.done, (seen, place.loss, seconds)])
+        place = Place(task=position + 1, done=[*place.done, (seen, place.loss, seconds)])
         watch(place, learner, place.done[-1][1])
     return place.done
 

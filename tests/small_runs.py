@@ -1,18 +1,38 @@
 """Runs of eighteen steps, for tests of what a run survives; the fixture `small_runs` makes them quick."""
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
 
+from alasso import fast
 from alasso import run as runner
 from alasso.presets import experiment
 
 SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
 
 
-def start(folder: Path, method="alasso-published", reference=False, settings=SETTINGS):
-    return runner.run(experiment("pmnist-tiny", method, settings), 0, folder, progress=False, reference=reference)
+def start(folder: Path, method="alasso-published", settings=SETTINGS, **way):
+    return runner.run(experiment("pmnist-tiny", method, settings), 0, folder, progress=False, **way)
+
+
+def stop_after(steps: int, folder: Path) -> None:
+    """A run that is killed after so many steps, each with a checkpoint."""
+
+    def killed():
+        step, calls = fast.FastLearner.step, []
+
+        def last(*arguments):
+            if len(calls) == steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls.append(None)
+            return step(*arguments)
+
+        fast.FastLearner.step = last
+        start(folder)
+
+    assert forked(killed) == -signal.SIGKILL
 
 
 def forked(function) -> int:

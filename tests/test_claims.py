@@ -1,13 +1,16 @@
 """Verdicts on the papers' numbers, from records made up for the purpose."""
 
+import json
+import statistics
 from pathlib import Path
 
 import pytest
-from records import made_up
+from records import made_up, stretched
 
 from alasso import claims, results
 from alasso.claims import Claim
 from alasso.presets import experiment
+from alasso.search import tuned
 
 PRESET = "pmnist10"
 NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
@@ -16,7 +19,8 @@ NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
 def write(folder: Path, method: str, seed: int, final: float, settings=None) -> None:
     """A record of this experiment whose average accuracy at the end is `final`."""
     made = experiment(PRESET, method, settings)
-    results.save(made_up(made, seed, [[0.99, None], [final - 0.01, final + 0.01]]), made.path(folder, seed))
+    accuracy = stretched([[0.99, None], [final - 0.01, final + 0.01]], made.protocol.tasks)
+    results.save(made_up(made, seed, accuracy), made.path(folder, seed))
 
 
 @pytest.mark.parametrize(
@@ -60,14 +64,26 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     assert claims.seeds(found) == "90.0; SI 70.0"
 
 
+def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), at_least=True)
+    write(tmp_path, "alasso-published", 0, 0.9)
+    write(tmp_path, "none", 0, 0.5)
+    assert claims.outcome(claim, PRESET, tmp_path) is None  # 40 points so far; SI may yet come closer
+    write(tmp_path, "none", 0, 0.8)
+    assert "| at most 10.0 | 90.0; plain training 80.0 | -5.0 | lower |" in claims.table([claim], tmp_path)
+    write(tmp_path, "si", 0, 0.7)
+    assert "| 10.0 | 90.0; plain training 80.0 |" in claims.table([claim], tmp_path)
+
+
 def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
     claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
     write(tmp_path, "alasso-published", 0, 0.9)
     assert claims.outcome(claim, PRESET, tmp_path) is None
     assert "not run yet" in claims.table([claim], tmp_path)
     write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
-    assert "| 90.0 | 80.0 | 80.0 | -10.0 | lower | `alasso run pmnist10 alasso-published --seed 0 --set a=3.0`" in (
-        claims.table([claim], tmp_path)
+    assert (
+        "| 90.0 | 80.0 | 80.0 | -10.0 | lower | `alasso run pmnist10 alasso-published --seed 0 --set a=3.0 --reference`"
+        in (claims.table([claim], tmp_path))
     )
     assert "for 1 of 1 numbers: agrees 0, higher 0, lower 1" in claims.summary([claim], tmp_path)
 
@@ -82,3 +98,22 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
     assert len(rows) == 2 + len(stated)
     assert {row.count("|") for row in rows} == {9}
     assert len(costs) == len({claim.preset for claim in stated})
+
+
+def test_the_front_page_says_what_the_records_say():
+    """Against the files themselves: means of last rows."""
+
+    def ends(preset, name):
+        found = sorted((NUMBERS.parents[1] / "results" / preset).glob(f"{name}-s*.json"))
+        rows = [json.loads(path.read_text(encoding="utf-8"))["accuracy"][-1] for path in found]
+        return [100 * sum(row) / len(row) for row in rows]
+
+    lines = claims.overview().splitlines()
+    (full,) = ends("pmnist30", f"alasso-published-{experiment('pmnist30', 'alasso-published').digest}")
+    assert f"keeps {full:.1f} % (1 seed)" in lines[0]
+    ours, theirs = (
+        ends("split-cifar", f"{name}-{tuned('split-cifar', name).digest}") for name in ("alasso-published", "si")
+    )
+    assert f"{statistics.mean(ours) - statistics.mean(theirs):+.1f} points" in lines[3]
+    error = (statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs)) ** 0.5
+    assert f"(standard error {error:.1f})" in lines[3]

@@ -1,5 +1,9 @@
 """The command line: what it prints, and one line with status 2 for whatever cannot be."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from alasso import cli, results
@@ -65,6 +69,9 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["run", "pmnist-tiny", "si", "--set", "hidden=0"], "hidden=(0,)"),
         (["run", "pmnist-tiny", "si", "--set", "dataset=mnits"], "dataset=mnits: unknown; did you mean mnist"),
         (["run", "pmnist-tiny", "si", "--set", "learning_rate=inf"], "learning_rate=inf"),
+        (["run", "pmnist-tiny", "si", "--set", "learning_rate=1e39"], "a finite number > 0, 1e+37 at most"),
+        (["run", "pmnist-tiny", "si", "--set", "c=1e39"], "c=1e+39: c must be a number of float32, 3.4e+38 at most"),
+        (["run", "pmnist-tiny", "si", "--set", "c=1", "epochs=1", "c=2"], "--set c=1 epochs=1 c=2: c must be set once"),
         (["run", "pmnist-tiny", "si", "--set", "dropout=0.5"], "dropout=0.5: dropout must be two shares"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-c"], "the mlp goes with permuted pixels"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-e"], "network=table-e: unknown"),
@@ -83,6 +90,12 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["run", "pmnist-tiny", "si", "--seed", "-1"], "--seed -1: must be a whole number ≥ 0"),
         (["run", "pmnist-tiny", "si", "--seed", "1.5"], "--seed 1.5"),
         (["run", "pmnist-tiny", "si", "--device", "abacus"], "--device abacus: PyTorch cannot use it here"),
+        (["run", "pmnist-tiny", "si", "--device", "meta"], "--device meta: PyTorch cannot use it here"),
+        (["run", "pmnist-tiny", "si", "--device", "hpu"], "--device hpu: PyTorch cannot use it here"),
+        (["run", "pmnist-tiny", "si", "--two\nlines"], "unrecognized arguments: --two lines"),
+        (["reproduce", "all", "--scale", "papers"], "scale 'papers': unknown; did you mean paper"),
+        (["reproduce", "figure-4", "--seeds", "1001"], "--seeds 1001: must be a whole number ≥ 1, 1000 at most"),
+        (["reproduce", "figure-4", "--workers", "1001"], "--workers 1001: must be a whole number ≥ 1, 1000 at most"),
         (["run", "pmnist-tiny"], "required: method"),
         (["walk"], "invalid choice: 'walk'"),
         ([], "see alasso --help"),
@@ -94,6 +107,23 @@ def test_bad_input_gets_one_line_and_status_2_and_writes_nothing(capsys, tmp_pat
         arguments = [*arguments, "--results", "results"]
     assert named in refused(capsys, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from alasso import cli; import sys; sys.exit(cli.main(['list']))"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_largest_learning_rate_diverges_in_one_line(capsys, tmp_path):
+    for loop in ([], ["--reference"]):
+        folder = str(tmp_path / f"results{len(loop)}")
+        changed = ["--set", "learning_rate=1e37", "--results", folder, *loop]
+        assert cli.main(["run", "pmnist-tiny", "none", *changed]) == 1
+        assert "alasso: diverged: loss" in capsys.readouterr().err
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(capsys, tmp_path):

@@ -121,6 +121,26 @@ def test_dirty_torn_and_misnamed_records_are_found(folder, capsys, committed):
     assert f"its settings belong to {path.name}" in check(folder, capsys)
     moved.write_text("{")
     assert "not a whole result record" in check(folder, capsys)
+    moved.unlink()
+    moved.mkdir()
+    assert "cannot be read (Is a directory)" in check(folder, capsys)
+
+
+def test_a_record_without_accuracies_is_one_line(folder, capsys, committed):
+    change(folder, accuracy=[])
+    assert check(folder, capsys).count("\n") == 0
+    assert cli.main(["collect", "--results", str(folder)]) == 0
+
+
+def test_records_in_any_depth_are_checked_and_only_what_was_compared_is_said(folder, capsys, committed):
+    deep = folder / "precision" / "float32" / "pmnist-tiny" / only(folder).name
+    deep.parent.mkdir(parents=True)
+    deep.write_text(only(folder).read_text())
+    assert cli.main(["collect", "--check", "--results", str(folder)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith(f"pmnist-tiny/{deep.name} ")
+    assert said[2].startswith(f"precision/float32/pmnist-tiny/{deep.name} ")
+    assert said[3] == "2 results, all with formulas and settings as here"
 
 
 def test_git_itself_is_asked_for_the_formulas_of_a_commit():

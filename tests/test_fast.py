@@ -71,6 +71,36 @@ def test_theta_and_state_are_the_references_for_convolutions_and_split_outputs(p
     compare(SMALL_CNN, ALASSO.published(), stream, replace(PROTOCOL, epochs=26, reset_optimizer=True))
 
 
+@pytest.mark.parametrize("method", ["ewc", "vcl"])
+def test_theta_and_state_are_the_references_for_dense_networks_on_split_images(method, pictures, compiled):
+    network = (MeanFieldMLP if method == "vcl" else MLP)((3 * 8 * 8, 8, 9))
+    compare(network, METHODS[method].surrogate, split_stream(pictures, 3, 3, seed=0), replace(PROTOCOL, epochs=50))
+
+
+class Sigmoid(MLP):
+    """A network with a forward pass of its own."""
+
+    def logits(self, theta, x, noise=None):
+        (w, b), (weight, bias) = self.layers(theta)
+        return (x @ w.T + b).sigmoid() @ weight.T + bias
+
+
+def test_a_subclass_is_trained_by_its_own_logits(stream, compiled):
+    compare(Sigmoid((9, 8, 3)), SI(), stream)
+
+
+@pytest.mark.parametrize("make", [Learner, FastLearner])
+def test_nothing_keeps_a_graph_though_theta_requires_gradients(make, network, stream):
+    theta = network.init(generator(0, "theta")).requires_grad_()
+    learner = make(network, ALASSO.published(), theta, stream[0], PROTOCOL)
+    images, y = stream[0].train()
+    before = theta.detach().clone()
+    learner.step(images[:32], y[:32], slice(None), generator(0, "noise"))
+    learner.consolidate(stream[0], None)
+    assert not any(t.requires_grad for t in (learner.theta, *learner.state))
+    assert not torch.equal(theta, before), "it is θ itself that is trained"
+
+
 def test_the_gradient_written_by_hand_is_autograds(dataset):
     network, outputs = MLP((9, 8, 7, 6), (0.2, 0.5)), slice(2, 5)
     theta = network.init(generator(0, "theta")) + 0.01
@@ -175,6 +205,15 @@ def test_the_quick_route_of_float32_products_is_left_where_it_rounds(monkeypatch
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounding)
     with fast.quick_float32("cpu") as route:
         assert route == before
+
+
+def test_float64_is_asked_of_the_processor_only(monkeypatch):
+    """Some devices, such as mps, have none."""
+    asked, cpu, double = [], torch.Tensor.cpu, torch.Tensor.double
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda t: asked.append("cpu") or cpu(t))
+    monkeypatch.setattr(torch.Tensor, "double", lambda t: asked.append("double") or double(t))
+    with fast.quick_float32("cpu"):
+        assert asked[:4] == ["cpu", "double"] * 2
 
 
 @pytest.mark.parametrize(("has", "precision"), [({}, "float32"), ({"avx512_bf16": True}, "bfloat16")])

@@ -27,6 +27,12 @@ def asymmetric_by_hand(theta, anchor, previous, importance, a, epsilon):
     return curvature * (theta - anchor) ** 2
 
 
+def test_7_without_damping_has_no_value_where_nothing_moved():
+    drop, nothing = torch.tensor([1.0, -1.0, 0.0]), torch.zeros(3)
+    assert f.perfect_importance(drop, nothing, nothing, damping=0.0)[:2].tolist() == [float("inf"), -float("inf")]
+    assert f.perfect_importance(drop, nothing, nothing, damping=0.0)[2].isnan()
+
+
 def test_4_and_5_follow_the_paper_letter_by_letter(past):
     theta, anchor, previous, importance = past
     surrogate = f.asymmetric_surrogate(theta, anchor, importance, (previous - anchor).sign(), 3.0, 1e-2)

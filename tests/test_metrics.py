@@ -27,9 +27,3 @@ def test_backward_transfer_counts_from_the_accuracy_when_learned():
 
 def test_one_task_forgets_nothing():
     assert metrics.forgetting(MATRIX[:1, :1]) == metrics.backward_transfer(MATRIX[:1, :1]) == 0
-
-
-def test_forward_transfer_counts_from_a_network_of_its_own():
-    single = np.array([[0.9, NAN, NAN], [0.9, 0.9, NAN], [0.9, 0.9, 0.5]])
-    assert metrics.forward_transfer(MATRIX, single) == pytest.approx(((0.8 - 0.9) + (0.6 - 0.5)) / 2)
-    assert metrics.forward_transfer(MATRIX[:1, :1], single[:1, :1]) == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from alasso.networks import CNN, MLP, accuracy, dropout, loss_and_gradient, table_c, table_d
+from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, dropout, loss_and_gradient, pixels, table_c, table_d
 from alasso.tasks import generator
 
 SMALL_CNN = CNN(8, ((4, 4), (6,)), 16, 5)
@@ -77,6 +77,15 @@ def test_logits_loss_and_gradient_are_those_of_torch_nn(network, shape):
     loss, gradient = loss_and_gradient(network, theta, x, y)
     torch.testing.assert_close(loss, expected.detach())
     torch.testing.assert_close(gradient, torch.cat([p.grad.flatten() for p in module.parameters()]))
+
+
+@pytest.mark.parametrize("network", [MLP((27, 8, 3), (0.2, 0.5)), MeanFieldMLP((27, 8, 3))], ids=["mlp", "mean field"])
+def test_dense_networks_take_images_of_any_shape(network):
+    theta = network.lift(network.point.init(generator(0, "theta")))
+    images = torch.randint(0, 256, (5, 3, 3, 3), generator=generator(0, "images"), dtype=torch.uint8)
+    noise = network.noise(5, generator(0, "noise"))
+    flat = pixels(images.flatten(1))
+    torch.testing.assert_close(network.logits(theta, pixels(images), noise), network.logits(theta, flat, noise))
 
 
 def test_initialisation_is_glorot_uniform_with_zero_biases():

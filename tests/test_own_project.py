@@ -1,5 +1,6 @@
 """The loop that the book offers for other projects does what the package's own loop does."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import nn
 
 from alasso.networks import pixels
 from alasso.protocol import Protocol
-from alasso.surrogates import ALASSO, SI, NoSurrogate
+from alasso.surrogates import ALASSO, SI, NoSurrogate, State
 from alasso.tasks import batches, generator
 from alasso.train import Learner, Place, train_task
 
@@ -58,6 +59,18 @@ def test_it_is_the_loop_of_the_package(network, stream, surrogate):
         # Adam turns a rounding error of a small gradient into one of a step: 1e-3 is one step, 1e-5 a hundredth.
         assert (own_project.flat(model.parameters()) - learner.theta).abs().max() < 1e-5
     assert (learner.theta - start).abs().max() > 1e-2
+
+
+def test_the_state_is_saved_and_read_as_the_page_says(tmp_path):
+    state = ALASSO.published().init(torch.randn(5), task=None)
+    names = {"torch": torch, "State": State, "state": state, "path": tmp_path / "state.pt"}
+    said = re.findall(
+        r"`([^`\n]*torch\.(?:save|load)\([^`\n]*)`", (BOOK / "own_project.md").read_text(encoding="utf-8")
+    )
+    assert said == ["torch.save(tuple(state), path)", "State(*torch.load(path))"]
+    _, again = (eval(line, names) for line in said)
+    assert type(again) is State
+    assert all(map(torch.equal, again, state))
 
 
 def test_parameters_that_a_task_does_not_use_stay(network):

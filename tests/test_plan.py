@@ -22,7 +22,8 @@ def keep(record, folder, preset, method, seconds, **changes):
     """Put a record of this experiment into the folder, as if it had taken so long."""
     chosen = experiment(preset, method, changes.pop("settings", {}))
     protocol = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(chosen.protocol).items()}
-    changes = {"loop": "reference"} | changes
+    tasks = protocol["tasks"]
+    changes = {"loop": "reference", "accuracy": [[0.5] * tasks] * tasks} | changes
     made = replace(record, preset=preset, method=method, protocol=protocol, seconds=seconds, **changes)
     results.save(made, chosen.path(folder, 0))
 
@@ -42,6 +43,11 @@ def test_all_is_every_target_and_every_run_once():
     }
     assert {(job.experiment.preset, job.experiment.digest, job.seed) for job in wanted} == needed
     assert len(wanted) == len(needed)
+
+
+def test_what_is_named_beside_all_comes_too():
+    search = "search-pmnist30-si"
+    assert plan.chosen([search, "all", "figure-4", "all"], "short") == [*plan.chosen(["all"], "short"), search]
 
 
 def test_the_most_useful_runs_come_first():
@@ -84,6 +90,8 @@ def test_unknown_targets_and_scales_are_named():
         plan.chosen(["figure-10"], "demo")
     with pytest.raises(BadInput, match="scale 'papers': unknown; did you mean paper"):
         plan.jobs(["figure-4"], "papers", [0])
+    with pytest.raises(BadInput, match="scale 'papers': unknown; did you mean paper"):
+        plan.chosen(["all"], "papers")
 
 
 def test_a_cost_is_that_of_an_epoch_times_epochs(record, tmp_path):

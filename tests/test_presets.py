@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from alasso import cli, datasets
+from alasso import cli, datasets, results
 from alasso.errors import BadInput
 from alasso.presets import METHODS, PRESETS, experiment
 from alasso.protocol import Protocol
 from alasso.surrogates import ALASSO, SI
 from alasso.targets import TARGETS
 
-RECORDS = sorted((Path(__file__).parent.parent / "results").glob("*/*-s*.json"))
+RECORDS = results.records(Path(__file__).parent.parent / "results")
 PERMUTED = [name for name, preset in PRESETS.items() if preset.protocol.classes_per_task == 0]
 SPLIT = [name for name in PRESETS if name not in PERMUTED]
 ONLY_PERMUTED = (
@@ -273,6 +273,7 @@ def test_targets_commands_make_the_same_experiments_again():
         ({"network": "table-c", "classes_per_task": 3, "joint": True}, "joint=True"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: learning_rate must be a finite number > 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"learning_rate": 1e39}, r"learning_rate=1e\+39: learning_rate must be a finite number > 0, 1e\+37 at most"),
     ],
 )
 def test_a_protocol_that_cannot_be_is_refused_by_name(settings, named):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +52,14 @@ def configured(monkeypatch, **environment) -> dict:
     config = SimpleNamespace(html_theme_options={"repository_url": ""})
     publication.configure(None, config)
     return config.html_theme_options
+
+
+def test_the_oldest_pytorch_allowed_is_the_one_that_was_tested():
+    allowed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for name in ("torch", "torchvision"):
+        tested = re.search(rf"^{name}==(\d+\.\d+)\.", pins, re.MULTILINE)[1]
+        assert f"{name}>={tested}" in allowed
 
 
 def test_the_footer_has_versions_commit_and_its_date(project):

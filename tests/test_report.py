@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from records import made_up
+from records import made_up, stretched
 
 from alasso import metrics, plots, report, results
 from alasso.presets import experiment
@@ -24,23 +24,24 @@ def run(seed: int, *final: float) -> SimpleNamespace:
 def test_an_effect_is_that_of_the_same_seeds_however_far_these_are_apart():
     usual = [run(0, 0.2, 0.4), run(1, 0.6, 0.8)]  # keep 30 and 70 %
     assert report.effect(usual, [run(0, 0.3, 0.5), run(1, 0.7, 0.9)]) == "+10.0 ± 0.0"
-    assert report.effect(usual, [run(1, 0.5, 0.7), run(0, 0.1, 0.1)]) == "-15.0 ± 5.0"  # by 20 and by 10
+    assert report.effect(usual, [run(1, 0.5, 0.7), run(0, 0.1, 0.1)]) == "-15.0 ± 7.1"  # by 20 and by 10
 
 
 def test_a_seed_that_one_side_lacks_does_not_count():
     usual = [run(1, 0.6, 0.8), run(3, 0.1, 0.1)]
-    assert report.effect(usual, [run(0, 1.0, 1.0), run(1, 0.7, 0.8), run(2, 0.0, 0.0)]) == "+5.0 ± 0.0"
+    assert report.effect(usual, [run(0, 1.0, 1.0), run(1, 0.7, 0.8), run(2, 0.0, 0.0)]) == "+5.0"
     assert report.effect(usual, [run(0, 1.0, 1.0)]) == report.effect(usual, []) == "not measured"
 
 
 def test_shares_are_said_in_percent():
-    assert report.percent([0.5, 0.7]) == "60.0 ± 10.0"
+    assert report.percent([0.5, 0.7]) == "60.0 ± 14.1"
 
 
 def test_a_search_marks_the_best_and_says_what_is_missing(tmp_path):
     tried = TARGETS["search-split-cifar-si"].experiments()
     for k, one in enumerate(tried[:3]):
-        results.save(made_up(one, SEED, [[0.5, None], [0.5, 0.5 + (k == 1) / 10]]), one.path(tmp_path, SEED))
+        accuracy = stretched([[0.5, None], [0.5, 0.5 + (k == 1) / 10]], one.protocol.tasks)
+        results.save(made_up(one, SEED, accuracy), one.path(tmp_path, SEED))
     rows = report.search("search-split-cifar-si", tmp_path).splitlines()[2:]
     assert len(rows) == len(tried) == len(GRIDS["si"])
     assert [row.split("|")[2].strip() for row in rows] == ["50.0", "**55.0**", "50.0", *["not run yet"] * 7]
@@ -77,10 +78,19 @@ def test_findings_order_methods_and_say_what_each_paid():
             "single": runs("single", [0.8, None], [0.8, 0.8]),
         }
     ).splitlines()
-    assert "**SI** keeps most: 70.0 %" in text[0]
+    assert "Of the 2 methods" in text[0]
+    assert "**SI** keeps most, 70.0 %: 5.0 points more than plain" in text[0]
+    assert text[0].endswith("with a single seed of each.")
     assert "learned each task to 70.0 %, 10.0 points below a network of its own, and lost 0.0." in text[1]
     assert "keeps 5.0 points less; it learned each task to 85.0 %, 5.0 points above" in text[2]
     assert text[2].endswith("lost 40.0.")
+
+
+def test_a_lead_comes_with_its_standard_error():
+    runs = {"si": [run(0, 0.5), run(1, 0.7)], "none": [run(0, 0.4), run(1, 0.5)], "single": [run(0, 1.0)]}
+    said = report.leader(runs)
+    assert "60.0 ± 14.1 %: 15.0 points more than plain training (standard error 11.2)" in said  # √(.01 + .0025)
+    assert report.leader({name: runs[name] for name in ("si", "single")}) == ""
 
 
 def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():

@@ -1,5 +1,6 @@
 """Runs in batch: none lost, none doubled, whoever is killed; and the pages that they make."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ from distributed import LocalCluster
 
 from alasso import batch, cli, pages, reproduce, results
 from alasso import run as runner
-from alasso.errors import Interrupted
+from alasso.errors import BadInput, Interrupted
 from alasso.plan import Job
 from alasso.presets import SCALES, experiment
 from alasso.targets import TARGETS, Target
@@ -88,6 +90,47 @@ def test_a_failed_run_stops_no_other_and_is_listed_with_its_log(targets, drawn, 
     assert sum("[5/5]" in line for line in out.splitlines()) == 1
     assert [page.name for _, page, *_ in drawn] == ["figure-4-tiny.ipynb"], "no page of half the runs"
     assert "figure-x: 2 of its 4 runs failed" in err
+
+
+def test_failures_are_listed_though_pages_cannot_be_made(targets, tmp_path, capsys, monkeypatch):
+    def refuse(*_):
+        raise BadInput("no page")
+
+    monkeypatch.setattr(pages, "execute", refuse)
+    monkeypatch.setattr(reproduce, "compute", lambda todo, *_: [(todo[-1], ValueError("odd"))])
+    assert command(tmp_path, "figure-4", "figure-x", "--scale", "tiny") == 2
+    failed, refused = capsys.readouterr().err.splitlines()
+    assert failed.startswith("failed: alasso run pmnist-tiny")
+    assert refused == "alasso: no page"
+
+
+def test_that_pages_cannot_be_made_is_said_before_anything_runs(targets, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "compute", None)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "papermill", None)
+        assert command(tmp_path, "figure-4", "--scale", "tiny") == 2
+    assert "pages need papermill and JupyterLab: pip install 'alasso[book]'" in capsys.readouterr().err
+    monkeypatch.setattr(batch, "NOTEBOOK", "notebooks/nothing.ipynb")
+    assert command(tmp_path, "figure-4", "--scale", "tiny") == 2
+    assert "nothing.ipynb: not there; pages are made in a checkout" in capsys.readouterr().err
+    assert command(tmp_path, "figure-4", "--scale", "tiny", "--dry-run") == 0
+
+
+def test_there_are_no_more_processes_than_runs_nor_than_the_system_allows(targets, tmp_path, capsys, monkeypatch):
+    made, arguments = [], ["figure-4", "--scale", "tiny", "--workers", "256", "--dry-run"]
+    monkeypatch.setattr(reproduce, "_pool", lambda: made.append(SimpleNamespace(shutdown=lambda **_: None)) or made[-1])
+    assert command(tmp_path, *arguments) == 0
+    assert len(made) == 2
+
+    def too_many(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(reproduce, "_pool", too_many)
+    assert command(tmp_path, *arguments) == 2
+    assert capsys.readouterr().err == "alasso: 2 runs at a time: Too many open files; take fewer --workers\n"
+    monkeypatch.setattr(reproduce, "_pool", lambda: SimpleNamespace(submit=too_many, shutdown=lambda **_: None))
+    with pytest.raises(BadInput, match="1 runs at a time"), reproduce.Processes(1) as engine:
+        engine.submit(print)
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(targets, drawn, tmp_path, capsys, monkeypatch):
@@ -275,62 +318,3 @@ def test_a_figure_gets_its_page_and_a_second_call_does_nothing(tmp_path, capsys,
         "figure-4 at scale demo, 1 seed: 2 runs, 2 of them there, 0 to do",
     ]
     assert snapshot(tmp_path) == before
-
-
-@pytest.fixture
-def small(tmp_path):
-    """A notebook of one cell, with one parameter."""
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "preset = 'a'\nthen = 1"},
-        {"cell_type": "code", "metadata": {}, "source": "print(preset, 1 / then)"},
-    ]
-    cells = [cell | {"id": str(k), "outputs": [], "execution_count": None} for k, cell in enumerate(cells)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path = tmp_path / "small.ipynb"
-    path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
-    return path
-
-
-def test_a_page_is_made_again_if_what_it_depends_on_has_changed(small, tmp_path, monkeypatch):
-    page, data = tmp_path / "executed" / "page.ipynb", tmp_path / "data.json"
-    data.write_text("1")
-    made = []
-    import papermill
-
-    def execute(notebook, partial, *_, **__):
-        made.append(partial)
-        Path(partial).write_text(small.read_text())
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    assert pages.execute(small, page, {"preset": "b"}, [data])
-    assert not pages.execute(small, page, {"preset": "b"}, [data])
-    assert pages.execute(small, page, {"preset": "c"}, [data])
-    data.write_text("2")
-    assert pages.execute(small, page, {"preset": "c"}, [data])
-    small.write_text(small.read_text().replace("print(", "print(0, "))
-    assert pages.execute(small, page, {"preset": "c"}, [data])
-    assert not pages.execute(small, page, {"preset": "c"}, [data])
-    page.write_text("torn")
-    assert pages.execute(small, page, {"preset": "c"}, [data])
-    assert len(made) == 5
-    assert all(name.endswith(".partial.ipynb") for name in made)
-
-
-def test_an_unknown_parameter_is_refused_and_a_failing_cell_makes_no_page(small, tmp_path):
-    page = tmp_path / "page.ipynb"
-    with pytest.raises(reproduce.BadInput, match=r"parameter 'presett' of small\.ipynb: unknown; did you mean preset"):
-        pages.execute(small, page, {"presett": "b"})
-    with pytest.raises(Exception, match="ZeroDivisionError"):
-        pages.execute(small, page, {"then": 0})
-    assert not page.exists()
-    assert "ZeroDivisionError" in page.with_suffix(".partial.ipynb").read_text()
-
-
-def test_papermill_alone_runs_the_benchmark_from_any_directory(tmp_path):
-    tool = Path(sys.executable).with_name("papermill")
-    given = {"preset": "pmnist-tiny", "seeds": "1", "methods": "none,si", "results": str(tmp_path / "results")}
-    options = [word for name, value in given.items() for word in ("-p", name, value)]
-    notebook = ROOT / "notebooks" / "permuted_mnist.ipynb"
-    subprocess.run([tool, notebook, "out.ipynb", *options], cwd=tmp_path, check=True, capture_output=True)
-    assert "SI" in (tmp_path / "out.ipynb").read_text()
-    assert len(list((tmp_path / "results" / "pmnist-tiny").glob("*.json"))) == 2

@@ -1,6 +1,7 @@
 """Result files: whole or not at all, and read back as they were written."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,49 @@ def test_a_record_of_another_schema_is_refused(tiny, tmp_path):
     path.write_text(json.dumps({**json.loads(tiny[1].read_text()), "schema": 0}))
     with pytest.raises(BadInput, match="schema 0; this version of alasso reads schema 1"):
         results.load(path)
+
+
+@pytest.mark.parametrize(
+    ("loop", "precision", "command", "again"),
+    [
+        ("fast", "bfloat16", "run", "run --precision bfloat16"),
+        ("fast, uncompiled", "float32", "run", "run --precision float32"),
+        ("fast", "float32", "run --precision float32", "run --precision float32"),
+        ("reference", "float32", "run", "run --reference"),
+        ("reference", "float32", "run --reference", "run --reference"),
+    ],
+)
+def test_the_command_that_makes_it_again_names_loop_and_precision(tiny, loop, precision, command, again):
+    assert replace(tiny[0], loop=loop, precision=precision, command=command).again == again
+
+
+def test_a_record_older_than_the_field_was_made_by_the_reference_loop(tiny, tmp_path):
+    content = json.loads(tiny[1].read_text())
+    del content["loop"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    assert results.load(tmp_path / "old.json").again == f"{tiny[0].command} --reference"
+
+
+@pytest.mark.parametrize("accuracy", [[], [[0.5, None]], [[0.5], [0.5, 0.5]], [[0.5] * 3] * 3])
+def test_a_matrix_of_another_size_than_the_protocols_is_refused(tiny, tmp_path, accuracy):
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps({**json.loads(tiny[1].read_text()), "accuracy": accuracy}))
+    with pytest.raises(BadInput, match=r"short\.json: accuracy is not a matrix of 2 × 2 tasks; delete it"):
+        results.load(path)
+
+
+def test_a_folder_in_the_place_of_a_record_is_refused_by_name(tmp_path):
+    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\); a record is a file"):
+        results.load(tmp_path)
+
+
+def test_records_are_found_in_any_depth_and_nothing_else(tmp_path):
+    names = ("preset/si-0-s0.json", "precision/float32/preset/si-0-s10.json")
+    others = ("landscape/preset/s0.json", "preset/.unfinished/si-0-s1.json", "preset/si-0-s0.log")
+    for name in names + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert results.records(tmp_path) == sorted(tmp_path / name for name in names)
 
 
 def test_a_save_that_fails_leaves_the_old_record(tiny, tmp_path, monkeypatch):

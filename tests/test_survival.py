@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SETTINGS, forked, start
+from small_runs import SETTINGS, forked, start, stop_after
 
 from alasso import checkpoint, cli, fast, results
 from alasso import run as runner
 from alasso.errors import Diverged, Interrupted
-from alasso.presets import experiment
+from alasso.presets import METHODS, experiment
 from alasso.train import Learner, Place
 
 pytestmark = pytest.mark.usefixtures("small_runs")
@@ -129,10 +129,11 @@ def _counting(step, calls):
     return counted
 
 
-@pytest.mark.parametrize("learner", [Learner, fast.FastLearner])
-def test_interrupted_and_continued_is_straight_through(tmp_path, kept, monkeypatch, learner):
-    reference = learner is Learner
-    start(tmp_path / "straight", reference=reference)
+@pytest.mark.parametrize("way", [{"reference": True}, *({"precision": name} for name in fast.PRECISIONS)], ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupted_and_continued_is_straight_through(tmp_path, kept, monkeypatch, method, way):
+    start(tmp_path / "straight", method, **way)
+    learner = Learner if way.get("reference") else fast.FastLearner
     calls, step = [], learner.step
 
     def signalled(*arguments):
@@ -143,30 +144,13 @@ def test_interrupted_and_continued_is_straight_through(tmp_path, kept, monkeypat
 
     monkeypatch.setattr(learner, "step", signalled)
     before = signal.getsignal(signal.SIGINT)
-    while not path_of(tmp_path / "stopped").exists():
+    while not path_of(tmp_path / "stopped", method).exists():
         with contextlib.suppress(Interrupted):
-            start(tmp_path / "stopped", reference=reference)
+            start(tmp_path / "stopped", method, **way)
         assert signal.getsignal(signal.SIGINT) is before
-    assert len(calls) == STEPS
-    assert end_of(tmp_path / "stopped", "alasso-published") == end_of(tmp_path / "straight", "alasso-published")
-
-
-def stop_after(steps: int, folder: Path) -> None:
-    """A run that is killed after so many steps, each with a checkpoint."""
-
-    def killed():
-        step, calls = fast.FastLearner.step, []
-
-        def last(*arguments):
-            if len(calls) == steps:
-                os.kill(os.getpid(), signal.SIGKILL)
-            calls.append(None)
-            return step(*arguments)
-
-        fast.FastLearner.step = last
-        start(folder)
-
-    assert forked(killed) == -signal.SIGKILL
+    fit = STEPS // 3 if METHODS[method].mean_field else 0  # of the means, before the first task
+    assert len(calls) == STEPS + fit, "nothing is trained twice"
+    assert end_of(tmp_path / "stopped", method) == end_of(tmp_path / "straight", method)
 
 
 def tear(path):

@@ -91,6 +91,15 @@ def test_a_single_tasks_network_is_the_same_whatever_came_before(surrogate, stre
     assert not torch.equal(thetas[0], thetas[1])
 
 
+def test_a_part_of_a_stream_is_a_stream(network, stream):
+    """And its tasks keep the random numbers of their own index."""
+    rows, thetas, _ = trained(network, ALASSO.published(), stream[1:], PROTOCOL)
+    assert [len(row) for row in rows] == [1, 2]
+    assert rows[-1] == [accuracy(network, thetas[-1], *task.test()) for task in stream[1:]]
+    _, alone, _ = trained(network, ALASSO.published(), stream, SINGLE)
+    assert torch.equal(thetas[0], alone[1])
+
+
 @pytest.mark.parametrize("name", INITIALISATIONS)
 def test_every_single_task_starts_from_weights_of_its_own(network, stream, name):
     """Steps too small to see: what is left is where each task began."""

@@ -10,7 +10,8 @@
     ```{method-table} results ewc online-ewc
     ```
 
-The table is one of `results` and `settings`. A cell would do the same and start a kernel for every page.
+The table is one of `results` and `settings`; `overview`, which takes no method, is a list.
+A cell would do the same and start a kernel for every page.
 """
 
 from pathlib import Path
@@ -21,9 +22,9 @@ from docutils.statemachine import StringList
 from sphinx.directives.patches import Figure
 from sphinx.util.docutils import SphinxDirective
 
-from alasso import plots, report
+from alasso import claims, plots, report
 
-TABLES = {"results": report.table, "settings": report.settings}
+TABLES = {"results": report.table, "settings": report.settings, "overview": claims.overview}
 
 
 class MethodFigure(Figure):

@@ -1,0 +1,119 @@
+"""A run that is asked for in another way than its record was made, and which code may go on from a checkpoint."""
+
+import ast
+import io
+import json
+import os
+import signal
+
+import pytest
+import torch
+from small_runs import SETTINGS, forked, start, stop_after
+
+from alasso import checkpoint, cli, results
+from alasso import run as runner
+from alasso.errors import BadInput
+from alasso.presets import experiment
+from alasso.train import Place
+
+pytestmark = pytest.mark.usefixtures("small_runs")
+
+PATH = experiment("pmnist-tiny", "alasso-published", SETTINGS).path
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "said"),
+    [
+        (
+            {"precision": "bfloat16"},
+            {"precision": "float32"},
+            "fast, uncompiled loop in bfloat16, not with --precision",
+        ),
+        ({"precision": "float32"}, {"precision": "bfloat16"}, "loop in float32, not with --precision bfloat16"),
+        ({"precision": "float32"}, {"reference": True}, "fast, uncompiled loop in float32, not with --reference"),
+        ({"reference": True}, {"precision": "bfloat16"}, "reference loop in float32, not with --precision bfloat16"),
+    ],
+)
+def test_a_record_of_another_loop_or_precision_than_asked_for_is_refused(tmp_path, made, asked, said):
+    record = start(tmp_path, **made)
+    with pytest.raises(BadInput, match=rf"s0\.json: made by the .*{said}.*another folder with --results, or delete it"):
+        start(tmp_path, **asked)
+    assert start(tmp_path, **made) == record
+    assert start(tmp_path) == record, "nothing was asked for"
+
+
+def test_the_command_line_says_so_in_one_line(tmp_path, capsys):
+    start(tmp_path, precision="bfloat16")
+    chosen = [f"{name}={value}" for name, value in SETTINGS.items()]
+    words = ["run", "pmnist-tiny", "alasso-published", "--results", str(tmp_path), "--precision", "float32", "--set"]
+    assert cli.main([*words, *chosen]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_record_of_another_precision_that_another_process_has_just_finished_is_refused(tmp_path, monkeypatch):
+    def finish_first(record):
+        monkeypatch.undo()
+        start(tmp_path, precision="bfloat16")
+        return alone(record)
+
+    alone = checkpoint.alone
+    monkeypatch.setattr(checkpoint, "alone", finish_first)
+    with pytest.raises(BadInput, match="not with --precision float32"):
+        start(tmp_path, precision="float32")
+
+
+@pytest.mark.parametrize("changed", ["CODE", "torch", "device"])
+def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
+    straight = start(tmp_path / "straight")
+    stop_after(7, tmp_path / "killed")
+    if changed == "CODE":
+        monkeypatch.setattr(runner, "CODE", "0" * 64)
+    elif changed == "torch":
+        monkeypatch.setattr(torch, "__version__", "1.0")
+    else:
+        pretend(PATH(tmp_path / "killed", 0), device="cuda")
+    named = changed.lower()
+    with pytest.warns(UserWarning, match=f"is not used: it is of another run or other code: {named} .*, not ") as said:
+        record = start(tmp_path / "killed")
+    assert all("\n" not in str(warning.message) for warning in said)
+    assert (record.accuracy, record.loss) == (straight.accuracy, straight.loss)
+
+
+def pretend(record, **changes) -> None:
+    """Leave the same checkpoint with another identity, and none before it."""
+    content = checkpoint.beside(record, "checkpoint").read_bytes()[checkpoint.DIGEST :]
+    old = torch.load(io.BytesIO(content), weights_only=True)
+    checkpoint.save(record, json.loads(old["identity"]) | changes, Place(**old["place"]), old["tensors"])
+    checkpoint.beside(record, "checkpoint.before").unlink()
+
+
+def test_the_code_that_counts_is_all_that_the_loops_import():
+    todo, found = ["train", "fast"], set()
+    while todo:
+        found.add(name := todo.pop())
+        tree = ast.parse((results.ROOT / "alasso" / f"{name}.py").read_text("utf-8"))
+        modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        used = {module.removeprefix("alasso.") for module in modules if module.startswith("alasso.")}
+        todo += used - found
+    assert found - {"errors", "datasets"} <= set(runner.NUMBERS), "the data has a digest of its own"
+
+
+def test_a_run_that_goes_on_started_when_it_first_did(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_now", lambda: "first")
+    stop_after(7, tmp_path)
+    monkeypatch.setattr(runner, "_now", lambda: "second")
+    record = start(tmp_path)
+    assert (record.started, record.finished) == ("first", "second")
+
+
+def test_what_was_killed_between_record_and_cleaning_up_is_cleaned_up_when_asked_for(tmp_path, monkeypatch):
+    def killed_first():
+        monkeypatch.setattr(checkpoint, "remove", lambda record: os.kill(os.getpid(), signal.SIGKILL))
+        start(tmp_path)
+
+    path = PATH(tmp_path, 0)
+    assert forked(killed_first) == -signal.SIGKILL
+    assert path.exists()
+    assert checkpoint.beside(path, "checkpoint").exists()
+    start(tmp_path)
+    assert {p.name for p in path.parent.rglob("*") if p.is_file()} == {path.name, f"{path.stem}.lock"}
