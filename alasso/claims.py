@@ -135,8 +135,8 @@ def overview(folder: Path | None = None) -> str:
     cifar = next(claim for claim in stated if claim.what == "split CIFAR, ALASSO above SI")
     ours = outcome(cifar, cifar.preset, folder)
     samples = [landscape.load(file)[0] for file in sorted((folder / "landscape").glob("*/*.json"))]
-    bends = np.concatenate([sample.bends for sample in samples], 1)
-    steeper = np.diff(bends, axis=0)[0][np.any(bends, axis=0)] > 0  # of those that change the loss at all
+    moving = [(sample.observed != 0) | (sample.unobserved != 0) for sample in samples]  # that change the loss at all
+    steeper = np.concatenate([np.diff(s.bends[:, at], axis=0)[0] > 0 for s, at in zip(samples, moving, strict=True)])
     usual, even = (report.recorded(experiment("pmnist-demo", "alasso-published", changed), folder) for changed in SIDES)
     lines = [
         f"**At the paper's size** ALASSO, as its authors' code has it, keeps {_kept(full['alasso-published'])} after "
