@@ -117,3 +117,5 @@ def test_the_front_page_says_what_the_records_say():
     assert f"{statistics.mean(ours) - statistics.mean(theirs):+.1f} points" in lines[3]
     error = (statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs)) ** 0.5
     assert f"(standard error {error:.1f})" in lines[3]
+    (heavier,) = ends("pmnist30-short", f"si-{experiment('pmnist30-short', 'si', {'c': '1'}).digest}")
+    assert f"keeps {heavier:.1f} % (1 seed)." in lines[1]
