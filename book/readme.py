@@ -60,9 +60,10 @@ def table(preset: str, runs: list[Run]) -> str:
     commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
     lines += ["", f"{report.leader(report.of_preset(preset))} {note}".strip()]  # of all that ran, not of those shown
-    precisions = {precision: [] for precision in sorted({run.precision for run in runs})}
+    precisions = {run.precision: [] for run in sorted(runs, key=lambda run: run.precision)}
     for method, mine in groups.items():
-        precisions[mine[0].precision].append(METHODS[method].label)
+        for precision in {run.precision for run in mine}:
+            precisions[precision].append(METHODS[method].label)
     made = [name + f" ({'; '.join(of)})" * (len(precisions) > 1) for name, of in precisions.items()]
     several = "Mean ± sample standard deviation over seeds; " * any(len(mine) > 1 for mine in groups.values())
     lines += [
