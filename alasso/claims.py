@@ -82,12 +82,10 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
         return None
     rival = max(others, key=lambda mine: np.mean(report.kept(mine)), default=[])
     ours, theirs = report.kept(runs), report.kept(rival)
-    # Sample variances: a seed is a draw from all seeds.
-    variances = [(np.var(side, ddof=1), len(side)) for side in (ours, theirs) if len(side) > 1]
     found = Outcome(
         ours=float(np.mean(ours) - (np.mean(theirs) if rival else 0)),
-        deviation=sqrt(sum(variance for variance, _ in variances)),
-        error=sqrt(sum(variance / seeds for variance, seeds in variances)),
+        deviation=sqrt(sum(np.var(side, ddof=1) for side in (ours, theirs) if len(side) > 1)),
+        error=report.standard_error(ours, theirs),
         runs=runs,
         rival=rival,
         at_most=len(others) < len(wanted),

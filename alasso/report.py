@@ -51,6 +51,12 @@ def effect(usual: list[Run], changed: list[Run]) -> str:
     return f"{100 * np.mean(found):+.1f}" + _deviation(found) if found else "not measured"
 
 
+def standard_error(*sides: list[float]) -> float:
+    """Of the mean of some seeds, or of the difference of two such means; a side with a single seed adds nothing."""
+    # Sample variances: a seed is a draw from all seeds.
+    return float(np.sqrt(sum(np.var(side, ddof=1) / len(side) for side in sides if len(side) > 1)))
+
+
 def leader(runs: dict[str, list[Run]]) -> str:
     """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is."""
     values = {name: kept(mine) for name, mine in runs.items() if name not in BOUNDS}
@@ -60,8 +66,7 @@ def leader(runs: dict[str, list[Run]]) -> str:
     lead = 100 * (np.mean(values[first]) - np.mean(values[others[0]]))
     pair = [values[first], values[others[0]]]
     if min(map(len, pair)) > 1:
-        error = 100 * np.sqrt(sum(np.var(side, ddof=1) / len(side) for side in pair))
-        sureness = f" (standard error {error:.1f})"
+        sureness = f" (standard error {100 * standard_error(*pair):.1f})"
     else:
         sureness = ", with a single seed" + " of each" * (max(map(len, pair)) == 1)
     return (
