@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from alasso import results
-from alasso.presets import PRESETS
+from alasso import report, results
+from alasso.presets import PRESETS, experiment
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -52,3 +52,12 @@ def test_conda_users_get_the_same_list_of_dependencies():
     assert [name.split()[0] for name in conda] == ["python", "pip"]
     index = "--extra-index-url https://download.pytorch.org/whl/cpu"
     assert pip == {"pip": [index, "--constraint constraints.txt", "-e .[test]"]}
+
+
+def test_si_at_the_weight_of_alasso_keeps_more_as_it_says():
+    assert "at c = 1 SI keeps more than ALASSO" in TEXT
+    heavier, ours = (
+        report.recorded(experiment("pmnist30-short", method, changed))
+        for method, changed in (("si", {"c": "1"}), ("alasso-published", {}))
+    )
+    assert max(report.kept(ours)) < min(report.kept(heavier))
