@@ -143,7 +143,8 @@ def overview(folder: Path | None = None) -> str:
         f"thirty permuted tasks; the paper has {100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2, "
         f"the code $a$ = {own:g}." + f" Beside it: {', '.join(others)}." * bool(others),
         f"**At a quarter of the epochs.** {report.leader(short)} The paper, with all epochs, has ALASSO about 15 "
-        f"points above all others. SI with ALASSO's $c$ = 1, for its authors' {lighter:g}, keeps {_kept(heavier)}.",
+        f"points above all others. SI with ALASSO's $c$ = 1, for its authors' {lighter:g}, keeps {_kept(heavier)}. "
+        + report.after_search("pmnist30", "pmnist30-short", folder),
         f"**To the letter** the paper's formulas keep {_kept(short['alasso-paper'])} there. The authors' code adds a "
         f"damping that the paper does not mention, and a maximum; it keeps {_kept(short['alasso-published'])}.",
         f"**On split CIFAR** the distance from SI to ALASSO is {100 * ours.ours:+.1f} points (standard error "

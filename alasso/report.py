@@ -1,6 +1,6 @@
 """What a page says of a method: a figure and a table from the committed records. Nothing here trains."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import METHODS, PRESETS, Experiment
+from alasso.presets import METHODS, PRESETS, Experiment, experiment
 from alasso.results import Run
 from alasso.run import load
-from alasso.search import FIRST_ROUND, tuned
+from alasso.search import FIRST_ROUND, GRIDS, tuned
 from alasso.targets import TARGETS
 
 BOUNDS = ("single", "multi")
@@ -206,10 +206,44 @@ def search(target: str, folder: Path | None = None) -> str:
     kept_by = [kept(recorded(tried, folder)) for tried in made]
     best = max((np.mean(values) for values in kept_by if values), default=None)
     for settings, values in zip(chosen.variations, kept_by, strict=True):
-        name = ", ".join(f"{key} = {value}" for key, value in settings.items() if key not in FIRST_ROUND)
+        name = ", ".join(f"{key} = {value}" for key, value in _tried(settings).items())
         score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
         rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
     return "\n".join(rows)
+
+
+def found(target: str, folder: Path | None = None) -> dict[str, str] | None:
+    """The settings that did best in a search; None while a trial of it is missing."""
+    chosen = TARGETS[target]
+    trials = [recorded(tried, folder) for tried in chosen.experiments()]
+    if not all(trials):
+        return None
+    _, best = max(zip(trials, chosen.variations, strict=True), key=lambda trial: np.mean(kept(trial[0])))
+    return _tried(best)
+
+
+def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
+    """By method, the runs at a preset with the settings that the benchmark's search found, where there are any."""
+    best = {name: found(f"search-{benchmark}-{name}", folder) for name in GRIDS[benchmark]}
+    runs = {name: recorded(experiment(preset, name, changes), folder) for name, changes in best.items() if changes}
+    return {name: mine for name, mine in runs.items() if mine}
+
+
+def after_search(benchmark: str, preset: str, folder: Path | None = None) -> str:
+    """A sentence: what each method keeps at a preset with the settings of its search; empty until all have run."""
+    runs = searched(benchmark, preset, folder)
+    trials = {len(tried) for tried in GRIDS[benchmark].values()}
+    if runs.keys() != GRIDS[benchmark].keys():
+        return ""
+    order = sorted(runs, key=lambda name: -np.mean(kept(runs[name])))
+    listed = ", ".join(f"{METHODS[name].label} {percent(kept(runs[name]))} %" for name in order)
+    return f"With settings from a search of {max(trials)} trials for each: {listed}."
+
+
+def _tried(settings: Mapping[str, str]) -> dict[str, str]:
+    """Without those that make a trial cheap."""
+    cuts = {name for cut in FIRST_ROUND.values() for name in cut}
+    return {name: value for name, value in settings.items() if name not in cuts}
 
 
 def _deviation(values) -> str:

@@ -80,9 +80,9 @@ def _search(about: str, preset: str, method: str, conditions: Mapping, tried: tu
 
 
 TARGETS |= {
-    f"search-{preset}-{method}": _search("settings", preset, method, FIRST_ROUND, GRIDS[method])
-    for preset, methods in {"pmnist30": GRIDS, "split-cifar": FINALISTS["split-cifar"]}.items()
-    for method in methods
+    f"search-{preset}-{method}": _search("settings", preset, method, FIRST_ROUND[preset], tried)
+    for preset, methods in GRIDS.items()
+    for method, tried in methods.items()
 }
 
 TARGETS |= {

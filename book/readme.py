@@ -59,7 +59,9 @@ def table(preset: str, runs: list[Run]) -> str:
         )
     commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
-    lines += ["", f"{report.leader(report.of_preset(preset))} {note}".strip()]  # of all that ran, not of those shown
+    searched = report.after_search("pmnist30", preset) if preset.startswith("pmnist30") else ""
+    said = (report.leader(report.of_preset(preset)), note, searched)  # the leader of all that ran, not of those shown
+    lines += ["", " ".join(filter(None, said))]
     precisions = {run.precision: [] for run in sorted(runs, key=lambda run: run.precision)}
     for method, mine in groups.items():
         for precision in {run.precision for run in mine}:

@@ -43,8 +43,27 @@ def test_a_search_marks_the_best_and_says_what_is_missing(tmp_path):
         accuracy = stretched([[0.5, None], [0.5, 0.5 + (k == 1) / 10]], one.protocol.tasks)
         results.save(made_up(one, SEED, accuracy), one.path(tmp_path, SEED))
     rows = report.search("search-split-cifar-si", tmp_path).splitlines()[2:]
-    assert len(rows) == len(tried) == len(GRIDS["si"])
+    assert len(rows) == len(tried) == len(GRIDS["split-cifar"]["si"])
     assert [row.split("|")[2].strip() for row in rows] == ["50.0", "**55.0**", "50.0", *["not run yet"] * 7]
+
+
+def test_a_search_has_found_something_when_its_last_trial_is_there(tmp_path):
+    tried = TARGETS["search-pmnist30-ewc"].experiments()
+    for k, one in enumerate(tried):
+        assert report.found("search-pmnist30-ewc", tmp_path) is None
+        accuracy = stretched([[0.5, None], [0.5, 0.5 + (k == 3) / 10]], one.protocol.tasks)
+        results.save(made_up(one, SEED, accuracy), one.path(tmp_path, SEED))
+    assert report.found("search-pmnist30-ewc", tmp_path) == {"c": "100"}
+
+
+def test_all_methods_of_a_search_have_as_many_trials():
+    for preset, methods in GRIDS.items():
+        assert len({len(tried) for tried in methods.values()}) == 1, preset
+        for method, tried in methods.items():
+            usual = experiment(preset, method).surrogate.c
+            weights = [float(settings["c"]) for settings in tried]
+            assert min(weights) <= usual <= max(weights), "around the literature's"
+            assert all(experiment(preset, method, {**settings, **FIRST_ROUND[preset]}) for settings in tried)
 
 
 def ranked(name: str) -> list[dict]:
@@ -53,7 +72,9 @@ def ranked(name: str) -> list[dict]:
     tried = [report.recorded(one) for one in target.experiments()]
     assert [[run.seed for run in runs] for runs in tried] == [[target.first_seed]] * len(target.variations)
     order = sorted(range(len(tried)), key=lambda k: -metrics.average_accuracy(tried[k][0].matrix)[-1])
-    return [{name: text for name, text in target.variations[k].items() if name not in FIRST_ROUND} for k in order]
+    return [
+        {name: target.variations[k][name] for name in ("c", "damping") if name in target.variations[k]} for k in order
+    ]
 
 
 def test_what_searches_found_is_what_is_used():
