@@ -35,9 +35,9 @@ def beside(record: Path, suffix: str) -> Path:
 def save(record: Path, identity: dict, place: Place, tensors: dict) -> None:
     """Write a checkpoint; the one before it is kept until the next. Raises BadInput if it cannot be written."""
     path, before = beside(record, "checkpoint"), beside(record, "checkpoint.before")
-    if path.exists():
-        os.replace(path, before)
     with results.whole(path) as file:
+        if path.exists():
+            os.replace(path, before)
         file.write(b"-" * DIGEST)
         digest = _Digest(file)
         content = {"identity": json.dumps(identity, sort_keys=True), "place": asdict(place), "tensors": tensors}

@@ -138,13 +138,13 @@ def _device(name: str) -> str:
 
 
 def _list(chosen: argparse.Namespace) -> int:
-    print("presets: what is trained on what; the cost is that of one method and one seed on 2 cores")
+    print("presets: what is trained on what; the cost is that of one method and one seed")
     for name, preset in PRESETS.items():
         print(f"  {name}\n    {preset.about}\n    cost    {preset.cost}\n    expect  {preset.expect}")
     print("\nmethods")
     for name, method in METHODS.items():
         print(f"  {name:22}{method.label}: {method.surrogate}")
-    print("\nfigures and tables of the paper, with the runs that each needs for one seed")
+    print("\nfigures and tables of the paper, and searches for settings, with the runs that each needs for one seed")
     print("  (Figure 2 is measured rather than run: python -m alasso.landscape pmnist30 0)")
     for name, target in TARGETS.items():
         changes = [" ".join(f"{key}={value}" for key, value in c.items()) for c in target.variations if c]

@@ -76,7 +76,9 @@ class FastLearner:
         self.scalars = replace(
             surrogate,
             **{
-                f.name: theta.new_tensor(v) for f in fields(surrogate) if type(v := getattr(surrogate, f.name)) is float
+                f.name: theta.new_tensor(float(v))
+                for f in fields(surrogate)
+                if type(v := getattr(surrogate, f.name)) in (int, float)
             },
         )
         self.step_size, self.correction = theta.new_tensor(0.0), theta.new_tensor(0.0)

@@ -44,7 +44,7 @@ class FirstTask:
 
 
 def first_task(preset: str, seed: int) -> FirstTask:
-    """Plain training on the first task of a permuted stream, as `alasso run PRESET none` does it, with ω¹ observed.
+    """Plain training on the first task of a permuted stream, with ω¹ observed: `alasso run PRESET none --reference`.
 
     Raises BadInput for a preset that does not exist or has another stream.
     """
@@ -64,7 +64,7 @@ def first_task(preset: str, seed: int) -> FirstTask:
 def rises(network: MLP, theta: Tensor, images: Tensor, labels: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
     """L(θ + t eₖ) − L(θ), (K, S) float64, for the K parameters of `index`, each at S `offsets` t, (K, S).
 
-    L is the mean cross-entropy on uint8 images (N, …) with labels (N,).
+    L is the mean cross-entropy on uint8 images (N, inputs) with labels (N,).
     """
     theta, offsets = theta.double(), offsets.double()
     layers, places = network.layers(theta), [_place(network, k) for k in index.tolist()]

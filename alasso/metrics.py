@@ -24,13 +24,3 @@ def forgetting(matrix: np.ndarray) -> float:
     if len(matrix) == 1:
         return 0.0
     return float(np.mean(np.nanmax(matrix[:-1, :-1], axis=0) - matrix[-1, :-1]))
-
-
-def backward_transfer(matrix: np.ndarray) -> float:
-    """Mean over all tasks but the last of accuracy at the end minus accuracy when just learned.
-
-    Lopez-Paz and Ranzato 2017, equation 3. Negative where tasks are forgotten; 0 for a single task.
-    """
-    if len(matrix) == 1:
-        return 0.0
-    return float(np.mean(matrix[-1, :-1] - np.diagonal(matrix)[:-1]))

@@ -79,8 +79,9 @@ class _Flat:
         def weighed(theta, x, s):
             return (self.logits(theta, x[None])[0] * s).sum()
 
-        each = torch.func.vmap(torch.func.grad(weighed), (None, 0, 0), chunk_size=8)
-        return (each(theta, inputs[0], sensitivity).abs() ** power).sum(0)
+        each = torch.func.vmap(torch.func.grad(weighed), (None, 0, 0))
+        parts = zip(inputs[0].split(8), sensitivity.split(8), strict=True)  # (8, P) at a time, not (B, P)
+        return sum((each(theta, x, s).abs() ** power).sum(0) for x, s in parts)
 
     @property
     def point(self):

@@ -217,6 +217,8 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
         )
     if chosen.mean_field and any(todo.protocol.dropout):
         raise BadInput(f"{method} with dropout={text(todo.protocol.dropout)}: the mean field has noise of its own")
+    if getattr(todo.surrogate, "drop", False) and (any(todo.protocol.dropout) or todo.protocol.network != "mlp"):
+        raise BadInput(f"{method} with a network that has dropout: drop-transfer is dropout; set drop=false")
     return todo
 
 

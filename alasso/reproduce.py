@@ -22,7 +22,7 @@ from alasso.plan import Job, missing
 from alasso.presets import Experiment
 from alasso.results import Run
 
-ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is the same
+ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is one more
 
 
 def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) -> list[Run]:
@@ -236,7 +236,7 @@ def _pool() -> ProcessPoolExecutor:
 
 
 def _start() -> None:
-    """A process leaves with its parent, however that went, and lets it alone answer Ctrl-C."""
+    """A process leaves with its parent, however that went; until its run listens itself, Ctrl-C is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -33,7 +33,7 @@ class EWC:
     online: bool = False
     """Anchor at the latest parameters rather than at the joint minimum of all tasks' quadratics."""
     decay: float = 1.0
-    """γ: what is left of the old weights after one task."""
+    """γ: what is left of the old weights after one task; without `online`, of the old quadratics."""
 
     def __post_init__(self):
         require(0 <= self.c < float("inf"), "c", self.c, "a finite number ≥ 0")

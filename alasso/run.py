@@ -145,7 +145,8 @@ def load(experiment: Experiment, seed: int, folder: Path) -> Run:
 def _found(experiment: Experiment, seed: int, folder: Path, reference: bool, precision: str | None) -> Run:
     """The record that is there. Raises BadInput if another loop or precision was asked for than made it."""
     record = load(experiment, seed, folder)
-    if record.loop != "reference" if reference else precision not in (None, record.precision):
+    made_so = record.loop == "reference"
+    if not made_so if reference else precision and (made_so or precision != record.precision):
         asked = "--reference" if reference else f"--precision {precision}"
         raise BadInput(
             f"{experiment.path(folder, seed)}: made by the {record.loop} loop in {record.precision}, not with {asked}; "
@@ -163,15 +164,15 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
     asked: list[int] = []
     saved = monotonic()
 
-    def watch(place: Place, learner: Learner, loss: float) -> None:
+    def watch(place: Place, learner: Learner | None, loss: float) -> None:
         nonlocal saved
         if not (isfinite(loss) and loss < LARGEST_LOSS):
             raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
         between_tasks = place.epoch == place.step == 0
-        if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+        if learner and (asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS):
             checkpoint.save(path, identity, place, learner.tensors() | {"started": started})
             saved = monotonic()
-        if not between_tasks:
+        if learner and not between_tasks:
             bar(place, loss)
         if asked:
             where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"

@@ -4,6 +4,7 @@ All trials train on a stream that no reported run has, and test on held-out trai
 """
 
 from collections.abc import Mapping
+from itertools import product
 
 from alasso.presets import Experiment, experiment
 
@@ -19,25 +20,21 @@ FIRST_ROUND: Mapping[str, Settings] = {
 """By preset, what makes a trial cheap: fewer epochs, or fewer tasks."""
 
 
-def _values(*weights: str) -> tuple[Settings, ...]:
-    return tuple({"c": c} for c in weights)
+def _grid(**values: tuple[str, ...]) -> tuple[Settings, ...]:
+    """Every combination."""
+    return tuple(dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
 
 
-def _pairs(*weights: str) -> tuple[Settings, ...]:
-    return tuple({"c": c, "damping": xi} for c in weights for xi in ("0.001", "0.1"))
-
-
+_FOUR = (*_grid(c=("0.1", "1", "10"), damping=("0.1",)), {"c": "1", "damping": "0.001"})
+_TEN = _grid(c=("0.01", "0.1", "1", "10", "100"), damping=("0.001", "0.1"))
 GRIDS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
     "pmnist30": {
-        "si": _pairs("0.1", "1", "10"),
-        "alasso-published": _pairs("0.1", "1", "10"),
-        "ewc": _values("3", "10", "30", "100", "300", "1000"),
-        "mas": _values("0.001", "0.003", "0.01", "0.03", "0.1", "0.3"),
+        "si": _FOUR,
+        "alasso-published": _FOUR,
+        "ewc": _grid(c=("10", "30", "100", "300")),
+        "mas": _grid(c=("0.003", "0.01", "0.03", "0.1")),
     },
-    "split-cifar": {
-        "si": _pairs("0.01", "0.1", "1", "10", "100"),
-        "alasso-published": _pairs("0.01", "0.1", "1", "10", "100"),
-    },
+    "split-cifar": {"si": _TEN, "alasso-published": _TEN},
 }
 """By preset and method, what the first round tries: around the settings of the literature, as many for each method."""
 

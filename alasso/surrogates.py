@@ -155,7 +155,7 @@ class ALASSO:
     epsilon_prime: float = 1e-6
     """ε of (5) in (11)."""
     damping: float = 0.0
-    """ξ in the denominator of (7), in units of a squared parameter."""
+    """ξ in the denominator of (7), or of (3) where that is the estimate; in units of a squared parameter."""
     keep_maximum: bool = False
     """Never let Ω̂ fall: max(new, previous). Otherwise (7) replaces it, floored at 0."""
     perfect: bool = True

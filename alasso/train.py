@@ -75,8 +75,11 @@ class Place:
     """For each finished task: the accuracies on all tasks so far, the mean loss over its last epoch, seconds."""
 
 
-Watch = Callable[[Place, Learner, float], None]
-"""Called after every step with the loss, and after every task; what it raises ends the run."""
+Watch = Callable[[Place, Learner | None, float], None]
+"""Called after every step with the loss, and after every task; what it raises ends the run.
+
+Without a learner in the fit before a network of distributions is trained, of which no checkpoint is made.
+"""
 
 
 def train_task(learner, task, protocol, seed: int, place: Place, watch: Watch) -> None:
@@ -113,7 +116,9 @@ def train_stream(
     for position, task in enumerate(stream[place.task :], place.task):
         if place.epoch == place.step == 0:
             if position == 0 or protocol.fresh_network:
-                theta = initial_theta(network, task, protocol, seed, device, make)
+                began = perf_counter()
+                theta = initial_theta(network, task, protocol, seed, device, make, watch)
+                place.seconds += perf_counter() - began
                 learner = make(network, surrogate, theta, task, protocol)
             elif protocol.reset_optimizer:
                 learner.reset_optimizer()
@@ -132,10 +137,10 @@ def train_stream(
     return place.done
 
 
-def initial_theta(network, task, protocol, seed: int, device, make) -> Tensor:
+def initial_theta(network, task, protocol, seed: int, device, make, watch: Watch = lambda *_: None) -> Tensor:
     """θ before a task; a network of distributions starts from a maximum-likelihood fit of its means to the task."""
     theta = network.point.init(generator(seed, "initialisation", task.index), protocol.initialisation).to(device)
     if network.point is not network:
         learner = make(network.point, NoSurrogate(), theta, task, protocol)
-        train_task(learner, task, protocol, seed, Place(), lambda *_: None)
+        train_task(learner, task, protocol, seed, Place(), lambda place, _, loss: watch(place, None, loss))
     return network.lift(theta)

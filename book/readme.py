@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from alasso import metrics, plots, report, results
+from alasso import metrics, plots, report
 from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
 from alasso.search import tuned
@@ -38,8 +38,7 @@ BEGIN, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->
 
 def committed(preset: str) -> list[Run]:
     """Every committed run of the preset under its methods' settings: no seed is left out."""
-    made = [tuned(preset, method).path("", "*").name for method in SHOWN[preset][0]]
-    return [results.load(path) for name in made for path in sorted((ROOT / "results" / preset).glob(name))]
+    return [run for method in SHOWN[preset][0] for run in report.recorded(tuned(preset, method))]
 
 
 def table(preset: str, runs: list[Run]) -> str:

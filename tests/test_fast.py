@@ -158,6 +158,8 @@ def test_bfloat16_products_keep_float32_weights_and_come_near(stream):
 def test_no_setting_and_no_step_compiles_anything_again(stream):
     network, protocol = MLP((9, 8, 3)), replace(PROTOCOL, epochs=2)
     train_stream(network, ALASSO.published(), stream, protocol, 0, "cpu", lambda *_: None, FastLearner)
+    whole = FastLearner(network, ALASSO(c=1, a=3), network.init(generator(0, "whole")), stream[0], PROTOCOL)
+    assert whole.scalars.c.dtype == whole.scalars.a.dtype == torch.float32, "whole numbers are no constants either"
     with torch._dynamo.config.patch(error_on_recompile=True):
         for a in (0.8, 2.0, 3.5):
             other = replace(ALASSO.published(), a=a, c=a / 2, epsilon=a / 10)

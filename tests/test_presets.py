@@ -21,7 +21,9 @@ ONLY_PERMUTED = (
     "multi",
     "vcl",
     "dropout",
-)  # mixed tasks; a mean-field mlp; shares that Tables C and D have of their own
+    "imm-mean",
+    "imm-mode",
+)  # mixed tasks; a mean-field mlp; dropout that Tables C and D have of their own, thrice
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,12 +145,14 @@ def other(name, value):
 def test_a_digest_is_another_for_every_setting_that_changes(method):
     usual = experiment("pmnist-tiny", method)
     assert {*OTHER, *TOGETHER, "joint"} == {f.name for f in fields(Protocol)}, "a new setting needs another value here"
-    refused = {"dropout"} if method == "vcl" else set()
+    refused = {"dropout"} if METHODS[method].mean_field or method.startswith("imm") else set()
+    off = {"drop": "false"} if method.startswith("imm") else {}  # beside the dropout of Table C
     changes = [{}] + [{name: text} for name, text in OTHER.items() if name not in refused]
     if method == "none":
         changes.append({"joint": "true"})  # plain training alone can mix tasks
     if method != "vcl":
-        changes += [TOGETHER, {**TOGETHER, "network": "table-c"}, {**TOGETHER, "classes_per_task": "3"}]
+        more = ({}, {"network": "table-c"}, {"classes_per_task": "3"})
+        changes += [TOGETHER | changed | off for changed in more]
     changes += [{name: other(name, value)} for name, value in asdict(usual.surrogate).items()]
     digests = [experiment("pmnist-tiny", method, change).digest for change in changes]
     digests += [replace(usual, preset="other").digest, replace(usual, method="other").digest]

@@ -51,7 +51,7 @@ def test_a_search_has_found_something_when_its_last_trial_is_there(tmp_path):
     tried = TARGETS["search-pmnist30-ewc"].experiments()
     for k, one in enumerate(tried):
         assert report.found("search-pmnist30-ewc", tmp_path) is None
-        accuracy = stretched([[0.5, None], [0.5, 0.5 + (k == 3) / 10]], one.protocol.tasks)
+        accuracy = stretched([[0.5, None], [0.5, 0.5 + (k == 2) / 10]], one.protocol.tasks)
         results.save(made_up(one, SEED, accuracy), one.path(tmp_path, SEED))
     assert report.found("search-pmnist30-ewc", tmp_path) == {"c": "100"}
 

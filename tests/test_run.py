@@ -32,6 +32,7 @@ PATH = experiment("pmnist-tiny", "alasso-published", SETTINGS).path
         ({"precision": "float32"}, {"precision": "bfloat16"}, "loop in float32, not with --precision bfloat16"),
         ({"precision": "float32"}, {"reference": True}, "fast, uncompiled loop in float32, not with --reference"),
         ({"reference": True}, {"precision": "bfloat16"}, "reference loop in float32, not with --precision bfloat16"),
+        ({"reference": True}, {"precision": "float32"}, "reference loop in float32, not with --precision float32"),
     ],
 )
 def test_a_record_of_another_loop_or_precision_than_asked_for_is_refused(tmp_path, made, asked, said):

@@ -143,6 +143,37 @@ def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task
     assert (log_variances == -6).all()
 
 
+def test_the_fit_is_watched_and_timed(network, stream, monkeypatch):
+    """Each second of a clock that ticks once a look is in the record, and what the watch raises ends the fit."""
+    watched = []
+    train_stream(
+        MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", lambda *given: watched.append(given)
+    )
+    steps = PROTOCOL.epochs * -(-stream[0].epoch_size // PROTOCOL.batch_size)
+    fit, training = watched[:steps], watched[steps:]
+    assert all(learner is None for _, learner, _ in fit)
+    assert all(learner for _, learner, _ in training)
+    assert all(loss > 0 for *_, loss in fit)
+
+    slow = iter(range(10**6))
+    monkeypatch.setattr("alasso.train.perf_counter", lambda: next(slow))
+    ((_, _, seconds),) = train_stream(MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", lambda *_: 0)
+    assert seconds == (2 * steps + 1) + steps + 1, "the whole fit, each step of the training, what comes at the end"
+
+    def stop(place, learner, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_stream(MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", stop)
+
+
+def test_imms_drop_transfer_is_the_only_dropout():
+    for preset, settings in (("pmnist-demo", {"dropout": "0.2,0.5"}), ("split-cifar", {})):
+        with pytest.raises(BadInput, match=r"imm-mean with a network that has dropout: .* set drop=false$"):
+            experiment(preset, "imm-mean", settings)
+        assert experiment(preset, "imm-mean", {**settings, "drop": "false"})
+
+
 def test_dropout_that_the_mean_field_would_not_carry_out_is_refused():
     with pytest.raises(BadInput, match="dropout"):
         experiment("pmnist-demo", "vcl", {"dropout": "0.2,0.5"})
