@@ -10,8 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from alasso import datasets, metrics, plots
 from alasso.presets import experiment
 from alasso.results import Run
-from alasso.run import build_network
-from alasso.tasks import permuted_stream
+from alasso.run import build_network, build_stream
 from alasso.train import Place, Watch, train_stream
 from alasso.widgets import INK, both_faces, figure, moved, moving, named, svg
 
@@ -48,7 +47,7 @@ class Retraining:
         """A new run with this a; nothing is kept of it but what `watch` sees."""
         chosen = experiment(self.known[0].preset, self.known[0].method, {"a": f"{a:g}"})
         protocol, dataset = chosen.protocol, datasets.load(chosen.protocol.dataset)
-        stream = permuted_stream(dataset, protocol.tasks, self.seed, protocol.permute_first)
+        stream = build_stream(protocol, dataset, self.seed)
         train_stream(build_network(protocol, dataset), chosen.surrogate, stream, protocol, self.seed, "cpu", watch)
 
     @cached_property
