@@ -230,14 +230,16 @@ def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[st
 
 
 def after_search(benchmark: str, preset: str, folder: Path | None = None) -> str:
-    """A sentence: what each method keeps at a preset with the settings of its search; empty until all have run."""
+    """A sentence: what each method keeps at a preset with the settings of its search; empty until two have run."""
     runs = searched(benchmark, preset, folder)
-    trials = {len(tried) for tried in GRIDS[benchmark].values()}
-    if runs.keys() != GRIDS[benchmark].keys():
+    if len(runs) < 2:
         return ""
+    trials = max(len(tried) for tried in GRIDS[benchmark].values())
     order = sorted(runs, key=lambda name: -np.mean(kept(runs[name])))
     listed = ", ".join(f"{METHODS[name].label} {percent(kept(runs[name]))} %" for name in order)
-    return f"With settings from a search of {max(trials)} trials for each: {listed}."
+    if missing := [METHODS[name].label for name in GRIDS[benchmark] if name not in runs]:
+        listed += f"; not run yet: {', '.join(missing)}"
+    return f"With settings from a search of {trials} trials for each: {listed}."
 
 
 def _tried(settings: Mapping[str, str]) -> dict[str, str]:

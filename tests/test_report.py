@@ -56,6 +56,30 @@ def test_a_search_has_found_something_when_its_last_trial_is_there(tmp_path):
     assert report.found("search-pmnist30-ewc", tmp_path) == {"c": "100"}
 
 
+def test_what_a_search_brought_is_said_once_two_methods_have_run(tmp_path):
+    def settle(method, best, share):
+        for k, trial in enumerate(TARGETS[f"search-pmnist30-{method}"].experiments()):
+            tasks = trial.protocol.tasks
+            matrix = stretched([[0.5, None], [0.5, 0.5 + (k == best) / 10]], tasks)
+            results.save(made_up(trial, SEED, matrix), trial.path(tmp_path, SEED))
+        chosen = experiment("pmnist30-short", method, report.found(f"search-pmnist30-{method}", tmp_path))
+        results.save(made_up(chosen, 0, stretched([[share, None], [share, share]], 30)), chosen.path(tmp_path, 0))
+        return chosen.surrogate
+
+    def said():
+        return report.after_search("pmnist30", "pmnist30-short", tmp_path)
+
+    surrogate = settle("si", 3, 0.7)
+    assert (surrogate.c, surrogate.damping) == (1, 0.001)
+    assert said() == ""
+    settle("mas", 0, 0.8)
+    start = "With settings from a search of 4 trials for each: MAS 80.0 %, SI 70.0 %"
+    assert said() == f"{start}; not run yet: ALASSO, published, EWC."
+    settle("ewc", 1, 0.6)
+    settle("alasso-published", 1, 0.5)  # the literature's own
+    assert said() == f"{start}, EWC 60.0 %, ALASSO, published 50.0 %."
+
+
 def test_all_methods_of_a_search_have_as_many_trials():
     for preset, methods in GRIDS.items():
         assert len({len(tried) for tried in methods.values()}) == 1, preset
