@@ -25,8 +25,8 @@ SHOWN = {  # the book has all methods
     ),
     "pmnist30-short": (
         ("none", "si", "ewc", "mas", "alasso-published", "alasso-paper"),
-        "The paper's stream and network at a quarter of its epochs; settings from the literature. SI has c = 0.1, ALASSO "
-        "c = 1; at c = 1 SI keeps more than ALASSO, as the book's page of it shows.",
+        "The paper's stream and network at a quarter of its epochs; settings from the literature. SI has c = 0.1, "
+        "ALASSO c = 1; at c = 1 SI keeps more than ALASSO, as the book's page of it shows.",
     ),
     "split-cifar": (
         ("none", "si", "alasso-published", "single"),
