@@ -186,7 +186,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
     order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
     best = order[0]
-    lines = [leader(runs)]
+    lines = [leader(runs)] if len(runs.keys() - set(BOUNDS)) > 1 else []
     for name in order:
         behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
