@@ -41,7 +41,7 @@ def trajectory(make, network, surrogate, stream, protocol=PROTOCOL):
     seen = []
 
     def watch(place, learner, loss):
-        if len(seen) <= STEPS:
+        if learner and len(seen) <= STEPS:
             seen.append([learner.theta.clone(), *(t.clone() for t in learner.state)])
 
     train_stream(network, surrogate, stream, protocol, 0, "cpu", watch, make)
