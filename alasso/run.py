@@ -168,11 +168,13 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
         nonlocal saved
         if not (isfinite(loss) and loss < LARGEST_LOSS):
             raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
+        if learner is None:  # a fit that no checkpoint holds: who asks for an end is heard after it
+            return
         between_tasks = place.epoch == place.step == 0
-        if learner and (asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS):
+        if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             checkpoint.save(path, identity, place, learner.tensors() | {"started": started})
             saved = monotonic()
-        if learner and not between_tasks:
+        if not between_tasks:
             bar(place, loss)
         if asked:
             where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
