@@ -70,8 +70,8 @@ class MixedImages:
     def __init__(self, images: Tensor, orders: Tensor):
         self.images, self.orders = images, orders
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        """Images (B, pixels) for indices into the concatenation, (B,)."""
+    def index_select(self, _dim: int, index: Tensor) -> Tensor:
+        """Images (B, pixels) for indices into the concatenation, (B,); as a tensor of all of them would."""
         return self.images[index % len(self.images)].gather(1, self.orders[index // len(self.images)])
 
 
@@ -91,7 +91,7 @@ class JointTask:
     epoch_size = property(lambda self: self.latest.epoch_size)
 
     def train(self) -> tuple[MixedImages, Tensor]:
-        """Images, to be indexed, and labels (N × tasks so far,)."""
+        """Images, of which index_select gives some, and labels (N × tasks so far,)."""
         images, labels = self.latest.dataset.train_images.flatten(1), self.latest.dataset.train_labels
         return MixedImages(images, self.orders.to(images.device)), labels.repeat(len(self.orders))
 

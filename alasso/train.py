@@ -92,7 +92,9 @@ def train_task(learner, task, protocol, seed: int, place: Place, watch: Watch) -
         order = batches(len(labels), protocol.batch_size, seed, task.index, place.epoch, task.epoch_size)
         for index in list(order)[place.step :]:
             began = perf_counter()
-            loss = learner.step(images[index], labels[index], task.outputs, noise)
+            chosen = index.to(labels.device)
+            batch = images.index_select(0, chosen)  # whole rows, where images[chosen] goes pixel by pixel
+            loss = learner.step(batch, labels[chosen], task.outputs, noise)
             place.step, place.noise = place.step + 1, noise.get_state()
             place.total += loss * len(index)
             place.seconds += perf_counter() - began

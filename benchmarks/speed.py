@@ -73,7 +73,7 @@ def stepper(learner, task) -> Callable[[], None]:
         if index is None or len(index) < BATCH:
             epoch = iter(batches(len(labels), BATCH, 0, 0, 0))
             index = next(epoch)
-        learner.step(images[index], labels[index], task.outputs, noise)
+        learner.step(images.index_select(0, index), labels[index], task.outputs, noise)
 
     return step
 

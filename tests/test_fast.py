@@ -145,7 +145,9 @@ def test_bfloat16_products_keep_float32_weights_and_come_near(stream):
     network, surrogate = MLP((9, 8, 3)), ALASSO.published()
     learner = FastLearner(network, surrogate, network.init(generator(0, "theta")), stream[0], PROTOCOL, "bfloat16")
     assert learner.low.dtype == torch.bfloat16
-    assert {t.dtype for t in (learner.theta, learner.first, learner.second, *learner.state)} == {torch.float32}
+    kept = {"θ": learner.theta, "m": learner.first, "v": learner.second, **learner.state._asdict()}
+    assert {name for name, t in kept.items() if t.dtype != torch.float32} == {"side"}
+    assert set(learner.state.side.unique().tolist()) <= {-1, 0, 1}
     images, y = stream[0].train()
     start = learner.theta.clone()
     learner.step(images[:32], y[:32], slice(None), generator(0, "noise"))
