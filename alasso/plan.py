@@ -2,8 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from math import isclose, prod
+from math import isclose
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,8 +149,7 @@ def _work(protocol: Protocol) -> float:
     images = IMAGES[protocol.dataset] * (protocol.classes_per_task or 1)
     match protocol.network:
         case "mlp":
-            sizes = (784, *protocol.hidden, 10)
-            return images * sum(prod(pair) for pair in pairwise(sizes))
+            return images * protocol.mlp_weights
         case "table-c":
             return images
         case "table-d":

@@ -67,7 +67,7 @@ class Protocol:
                 raise BadInput(f"{name}={getattr(self, name)}: {name} can be {LARGEST} at most")
         if not self.hidden or min(self.hidden) < 1:
             raise BadInput(f"hidden={self.hidden}: hidden must be one or more widths ≥ 1, such as 2000,2000")
-        if sum(map(prod, pairwise((784, *self.hidden, 10)))) > MOST_WEIGHTS:
+        if self.mlp_weights > MOST_WEIGHTS:
             raise BadInput(f"hidden={text(self.hidden)}: a network of more than {MOST_WEIGHTS} weights")
         if self.network not in NETWORKS:
             raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
@@ -94,6 +94,11 @@ class Protocol:
             raise BadInput(
                 f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0, {FASTEST} at most"
             )
+
+    @property
+    def mlp_weights(self) -> int:
+        """Weights of the mlp on images of digits, without biases: the multiplications that one image takes."""
+        return sum(map(prod, pairwise((28 * 28, *self.hidden, 10))))
 
 
 def choose(name: str, known: Iterable[str]) -> str:
