@@ -1,5 +1,7 @@
 """Disks that are full and folders that cannot be written: a clear error, and nothing lost."""
 
+import errno
+import os
 import resource
 import shutil
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_runs import forked, start
 
-from alasso import fast
+from alasso import fast, results
 from alasso import run as runner
 from alasso.errors import BadInput
 
@@ -74,6 +76,22 @@ def test_a_folder_that_turns_into_something_else_is_a_clear_error(tmp_path, monk
     with pytest.raises(BadInput, match="cannot be written"):
         start(folder)
     assert folder.read_text() == "a file"
+
+
+@pytest.mark.parametrize("refused", ["replace", "fsync"])
+def test_what_cannot_be_put_in_its_place_leaves_what_was_there(refused, tmp_path, monkeypatch):
+    """A disk that turns read-only, or fails, when all is written but nothing has its name yet."""
+    path = tmp_path / "record.json"
+    path.write_bytes(b"before")
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, refused, refuse)
+    refusal = pytest.raises(BadInput, match=r"record\.json: cannot be written \(Read-only file system\)")
+    with refusal, results.whole(path) as file:
+        file.write(b"after")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("record.json", b"before")]
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch):
