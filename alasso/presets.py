@@ -209,17 +209,28 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )
-    if todo.protocol.joint and not isinstance(todo.surrogate, NoSurrogate):
-        raise BadInput(f"joint=true with {method}: batches that mix all tasks need no surrogate; use the method multi")
-    if chosen.mean_field and todo.protocol.network != "mlp":
-        raise BadInput(
-            f"{method} with network={todo.protocol.network}: the mean field is for the mlp; use a pmnist preset"
-        )
-    if chosen.mean_field and any(todo.protocol.dropout):
-        raise BadInput(f"{method} with dropout={text(todo.protocol.dropout)}: the mean field has noise of its own")
-    if getattr(todo.surrogate, "drop", False) and (any(todo.protocol.dropout) or todo.protocol.network != "mlp"):
-        raise BadInput(f"{method} with a network that has dropout: drop-transfer is dropout; set drop=false")
+    for clash, what in _clashes(todo, chosen.mean_field):
+        if clash:
+            raise BadInput(f"{method} with {what}")
     return todo
+
+
+def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
+    """What a method and a protocol cannot both have: whether it is so, and what to say of it."""
+    protocol, surrogate = todo.protocol, todo.surrogate
+    convolutions, dropout = protocol.network != "mlp", f"dropout={text(protocol.dropout)}"
+    drop = getattr(surrogate, "drop", False)
+    mixed = protocol.joint and not isinstance(surrogate, NoSurrogate)
+    return [
+        (mixed, "joint=true: batches that mix all tasks need no surrogate; use the method multi"),
+        (
+            mean_field and convolutions,
+            f"network={protocol.network}: the mean field is for the mlp; use a pmnist preset",
+        ),
+        (mean_field and any(protocol.dropout), f"{dropout}: the mean field has noise of its own; use dropout=0,0"),
+        (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
+        (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
+    ]
 
 
 def _settings(chosen: Experiment) -> dict:

@@ -76,8 +76,17 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["run", "pmnist-tiny", "si", "--set", "network=table-c"], "the mlp goes with permuted pixels"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-e"], "network=table-e: unknown"),
         (["run", "split-cifar", "multi"], "joint=True: mixed batches are for permuted pixels"),
-        (["run", "pmnist-tiny", "ewc", "--set", "joint=true"], "joint=true with ewc: batches that mix all tasks"),
+        (["run", "pmnist-tiny", "ewc", "--set", "joint=true"], "ewc with joint=true: batches that mix all tasks"),
         (["run", "split-cifar", "vcl"], "vcl with network=table-c: the mean field is for the mlp"),
+        (
+            ["run", "pmnist-tiny", "vcl", "--set", "dropout=0.2,0.5"],
+            "vcl with dropout=0.2,0.5: the mean field has noise",
+        ),
+        (
+            ["run", "pmnist-tiny", "imm-mean", "--set", "dropout=0.2,0.5"],
+            "imm-mean with dropout=0.2,0.5: drop-transfer",
+        ),
+        (["run", "split-cifar", "imm-mode"], "imm-mode with network=table-c, which has dropout: drop-transfer too"),
         (
             ["run", "split-cifar", "si", "--set", "dataset=mnist5k", "tasks=2"],
             "network=table-c: it takes colour images",
