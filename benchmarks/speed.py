@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from unittest import mock
 
 import torch
 from peers import EagerALASSO, Plain
@@ -62,8 +63,8 @@ def second_task(make, network, surrogate, task):
     return learner
 
 
-def stepper(learner, task) -> Callable[[], None]:
-    """One step on a fresh batch, gathered as the loop does it."""
+def stepper(learner, task, gather=lambda images, index: images.index_select(0, index)) -> Callable[[], None]:
+    """One step on a fresh batch, by default gathered as the loop does it."""
     (images, labels), noise = task.train(), generator(0, "noise")
     epoch = iter(())
 
@@ -73,7 +74,7 @@ def stepper(learner, task) -> Callable[[], None]:
         if index is None or len(index) < BATCH:
             epoch = iter(batches(len(labels), BATCH, 0, 0, 0))
             index = next(epoch)
-        learner.step(images.index_select(0, index), labels[index], task.outputs, noise)
+        learner.step(gather(images, index), labels[index], task.outputs, noise)
 
     return step
 
@@ -88,6 +89,36 @@ def as_it_comes(step: Callable[[], None]) -> Callable[[], None]:
         torch.set_float32_matmul_precision(route)
 
     return default
+
+
+def undone(make, task, precision: str) -> dict[str, Callable[[], None]]:
+    """A fast step of ALASSO without one of the things that make it fast, for each of them."""
+
+    def learner():
+        return second_task(make, TABLE_B, ALASSO.published(), task)
+
+    def patched(name: str, value) -> Callable[[], None]:
+        step = stepper(learner(), task)
+
+        def call() -> None:
+            with mock.patch.object(fast, name, value):
+                step()
+
+        return call
+
+    by_autograd, four_bytes = learner(), learner()
+    dtype = fast.PRECISIONS[precision]
+    by_autograd.low, by_autograd.gradient = None, fast.AutogradGradient(TABLE_B, by_autograd.theta, BATCH, dtype)
+    four_bytes.state = four_bytes.state._replace(side=four_bytes.state.side.float())
+    return {
+        "one compiled walk": patched("_compiled_update", lambda: fast.update),
+        "backward pass by hand": stepper(by_autograd, task),
+        "observed side in one byte": stepper(four_bytes, task),
+        "bias and rectifier in the product's call": patched(
+            "_linear_relu", lambda x, weight, bias: torch.addmm(bias, x, weight.T).relu_()
+        ),
+        "batches gathered by rows": stepper(learner(), task, gather=lambda images, index: images[index]),
+    }
 
 
 def products(network: MLP, dtype: torch.dtype) -> Callable[[], None]:
@@ -191,12 +222,16 @@ def measure(steps: int) -> dict:
             cases[name] = as_it_comes(cases[name])
         cases["products alone"] = products(TABLE_B, fast.PRECISIONS[precision])
         cases["products alone, float32"] = products(TABLE_B, torch.float32)
+        without = undone(quick, task, precision)
+        cases |= {f"without {what}": step for what, step in without.items()}
         seconds = timed(cases, steps)
+        without = {what: seconds.pop(f"without {what}") for what in without}
         best, rates = bandwidth(TABLE_B.size)
         parts = whole_task(learners["ALASSO, fast"], task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
         networks = convolutions(steps, precision)
-    # read: θ, g, two moments, anchor, importance, side, path integral; written: θ, two moments, path integral
-    wide = 4 * TABLE_B.size * 12
+    # read: θ, g, two moments, anchor, importance, path integral, and the side in one byte; written: θ, two moments,
+    # path integral
+    wide = TABLE_B.size * (4 * 11 + 1)
     floor = seconds["products alone"] + wide / best  # in bfloat16 g is half as long, and the weights' copy adds as much
     floor_float32 = seconds["products alone, float32"] + wide / best
     vectors, data = 12 * 4 * TABLE_B.size, sum(t.nbytes for t in (mnist.train_images, mnist.test_images))
@@ -229,7 +264,8 @@ def measure(steps: int) -> dict:
         "threads": THREADS, "steps": steps, "precision": precision, "float32 route": route,
         **results.provenance(),
         "ratios": {name: {"is": value, "reach": reach} for name, (value, reach) in ratios.items()},
-        "seconds": seconds, "networks": networks, "task": parts, "floor": floor, "floor_float32": floor_float32,
+        "parameters": TABLE_B.size, "seconds": seconds, "without": without,
+        "networks": networks, "task": parts, "floor": floor, "floor_float32": floor_float32,
         "bytes": wide, "bandwidth": rates, "flop": 2 * sum(
             BATCH * i * o * (3 if layer else 2) for layer, (i, o) in enumerate(pairwise(TABLE_B.sizes))
         ),
@@ -280,6 +316,7 @@ def table(found: dict) -> str:
     lines = [f"{found['machine']}, PyTorch {found['versions']['torch']}, {found['threads']} threads, {found['date']}"]
     lines += [f"{name:28}{1e3 * value:9.2f} ms" for name, value in found["seconds"].items()]
     lines += [f"{'floor of an ALASSO step':28}{1e3 * found['floor']:9.2f} ms"]
+    lines += [f"ALASSO, fast, without {name}: {1e3 * value:.2f} ms" for name, value in found["without"].items()]
     for name, ratio in found["ratios"].items():
         reach = f"reach ≤ {ratio['reach']:.2f}" if ratio["reach"] else ""
         lines.append(f"{name:46}{ratio['is']:7.3f}   {reach}")
