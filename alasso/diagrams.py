@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from alasso import formulas
-from alasso.plots import DASHED, DOTTED, LINES, label_ends
+from alasso.plots import DASHED, DOTTED, LINES, label_ends, per_cent
 from alasso.presets import METHODS
 
 SI_BLUE, ALASSO_ORANGE = LINES["si"][0], LINES["alasso-published"][0]
@@ -36,7 +36,7 @@ def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int, names: bool) 
     ax.set(xlabel="epochs trained", xlim=(0.5, len(trained) + 0.5), ylim=(0, 1))
     if names:
         label_ends(ax, trained[-1], ends)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(per_cent)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
@@ -176,7 +176,7 @@ def asymmetries(ax: Axes, measured: dict[str, tuple[np.ndarray, str]]) -> Axes:
         share = np.histogram(values, bins)[0] / len(values)
         ax.stairs(share, bins, color=colour, linewidth=2.2, label=name)
     ax.set(xlim=(-1, 1), ylabel="share")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(per_cent)
     return ax
 
 

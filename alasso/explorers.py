@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from alasso import formulas, landscape, metrics, plots, reproduce
@@ -251,7 +250,7 @@ def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
         moving(below, f"{part}-mean", color=colour, label=label, **THICK)
     lowest = min(min(y) for row in table for line, (_, y) in row.items() if line != "marker")
     below.set(ylim=(max(0, lowest - 0.05), 1.01), xticks=tasks, xlabel="task", ylabel="test accuracy")
-    below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    below.yaxis.set_major_formatter(plots.per_cent)
     below.legend(frameon=False, fontsize=10, loc="lower right")
     return Explorer(
         "table",

@@ -10,7 +10,7 @@ from collections.abc import Collection
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from alasso import metrics
 from alasso.presets import METHODS, PRESETS, SCALES
@@ -47,6 +47,11 @@ def use_style() -> None:
     sns.mpl.rcParams.update(frame)
 
 
+def per_cent(share: float, _position: int | None = None) -> str:
+    """How an axis writes a share, with no more digits than it needs; for `set_major_formatter`."""
+    return f"{100 * share:g}%"
+
+
 def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS) -> Axes:
     """Mean test accuracy of the tasks seen so far against their number (Figure 5).
 
@@ -54,7 +59,7 @@ def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS
     """
     _curves(ax, runs, metrics.average_accuracy, front)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(per_cent)
     return ax
 
 
@@ -69,7 +74,7 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     """Test accuracy on one task (1, 2, …) from when it is learned to the end (Figure 4)."""
     _curves(ax, runs, lambda matrix: matrix[:, task - 1])
     ax.set(xlabel="tasks trained", ylabel=f"test accuracy on task {task}")
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(per_cent)
     return ax
 
 
@@ -95,7 +100,7 @@ def final_by_task(ax: Axes, runs: list[Run], every: int = 5) -> Axes:
     ax.axvline(len(tasks) - 0.5, color="0.6", linewidth=1)
     ax.set(xticks=range(len(tasks) + 1), xticklabels=[*map(str, tasks), "average"], xlabel="task")
     ax.set_ylabel("test accuracy at the end")
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(per_cent)
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     _note(ax, runs)
     return ax
@@ -113,7 +118,7 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
     ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(per_cent)
     return ax
 
 
@@ -131,7 +136,7 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     labels = [_marked(name, runs) for name, runs in groups.items()]
     ax.set(yticks=range(len(finals)), yticklabels=labels, xlabel="average test accuracy at the end")
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.xaxis.set_major_formatter(per_cent)
     _note(ax, [run for runs in groups.values() for run in runs])
     return ax
 
