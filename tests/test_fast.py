@@ -101,7 +101,11 @@ def test_nothing_keeps_a_graph_though_theta_requires_gradients(make, network, st
     assert not torch.equal(theta, before), "it is θ itself that is trained"
 
 
-def test_the_gradient_written_by_hand_is_autograds(dataset):
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_gradient_written_by_hand_is_autograds(fused, dataset, monkeypatch):
+    """With the processor's own product of several steps, and as on other devices without it."""
+    if not fused:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     network, outputs = MLP((9, 8, 7, 6), (0.2, 0.5)), slice(2, 5)
     theta = network.init(generator(0, "theta")) + 0.01
     images, y = dataset.train_images[:20], torch.arange(20) % 3
