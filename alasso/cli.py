@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from alasso import batch, collect, fast, metrics, results
+from alasso import collect, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted
 from alasso.presets import METHODS, PRESETS, experiment
 from alasso.protocol import seed
@@ -96,7 +96,7 @@ def _run(chosen: argparse.Namespace) -> int:
 def _reproduce(chosen: argparse.Namespace) -> int:
     if chosen.dask is not None and chosen.workers is not None:
         raise BadInput(f"--workers {chosen.workers} with --dask: the scheduler knows how many workers there are")
-    return batch.run(
+    return reproduce.run(
         chosen.targets,
         chosen.scale,
         _count("--seeds", chosen.seeds),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alasso import formulas, landscape, metrics, plots, reproduce
+from alasso import formulas, landscape, metrics, plots, workers
 from alasso.presets import METHODS, experiment
 from alasso.results import Run
 from alasso.widgets import INK, Control, Explorer, figure, moving
@@ -211,7 +211,7 @@ def _draw_sweep(sweep: Sweep):
 def measured(preset: str, names: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Run]]:
     """By hyper-parameter, the runs of *published* at all its values in MEASURED; trained where they are missing."""
     chosen = {name: [experiment(preset, "alasso-published", {name: v}) for v in MEASURED[name]] for name in names}
-    runs = iter(reproduce.runs(chain.from_iterable(chosen.values()), range(seeds), folder))
+    runs = iter(workers.runs(chain.from_iterable(chosen.values()), range(seeds), folder))
     return {name: list(islice(runs, seeds * len(experiments))) for name, experiments in chosen.items()}
 
 

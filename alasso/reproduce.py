@@ -1,242 +1,186 @@
-"""From experiments to their runs: load what is there, compute what is missing, here or on a Dask cluster."""
+"""`alasso reproduce`: the missing runs of figures and tables, with a live table, and then their pages of the book."""
 
-import contextlib
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-import traceback
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
+from alasso import pages, plan, results, workers
+from alasso.errors import BadInput
+from alasso.plan import Estimate, Job
+from alasso.run import load
+from alasso.targets import TARGETS
 
-from alasso import datasets, results, run
-from alasso.errors import BadInput, Interrupted
-from alasso.plan import Job, missing
-from alasso.presets import Experiment
-from alasso.results import Run
-
-ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is one more
+NOTEBOOK = "notebooks/target.ipynb"
 
 
-def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) -> list[Run]:
-    """The record of every experiment with every seed, experiment by experiment; missing ones are computed first.
+def run(
+    targets: Sequence[str], scale: str, seeds: int, folder: Path, processes: int | None, dask: str | None, dry_run: bool
+) -> int:
+    """Compute what these targets miss, then write their pages to `folder/executed`.
 
-    A run that fails does not stop the others; then the first failure is raised.
+    Returns the exit status: 0, or 1 if a run or a page failed.
+    Raises BadInput, before anything is computed, for a target, scale, record or scheduler that cannot be used, and if
+    pages cannot be made here.
     """
-    seeds = list(seeds)
-    wanted = [Job(experiment, seed) for experiment in experiments for seed in seeds]
-    todo = missing(wanted, folder)
+    names = plan.chosen(targets, scale)
+    wanted = plan.jobs(names, scale, range(seeds))
+    todo = plan.missing(wanted, folder)
+    for job in wanted:
+        if job not in todo:
+            load(job.experiment, job.seed, folder)
+    of = f"{', '.join(targets)} at scale {scale}, {seeds} seed{'s' * (seeds > 1)}"
+    print(f"{of}: {len(wanted)} runs, {len(wanted) - len(todo)} of them there, {len(todo)} to do")
+    if not dry_run:
+        pages.check(results.project() / NOTEBOOK)
+    failed = {}
     if todo:
-        with Processes(min(cores(), len(todo))) as engine:
-            ended = tqdm(compute(todo, folder, engine), total=len(todo), desc=f"training, {engine.slots()} at a time")
-            failures = [error for _, error in ended if error]
-        if failures:
-            raise failures[0]
-    return [run.load(experiment, seed, folder) for experiment, seed in wanted]
+        costs = plan.Costs(results.project() / "results", folder)
+        estimates = {job: costs.of(job) for job in todo}
+        at_once = min(processes or workers.cores(), len(todo))
+        with workers.Processes(at_once) if dask is None else workers.Cluster(dask) as engine:
+            print(_forecast(estimates, engine.slots()))
+            if dry_run:
+                _print_each(estimates)
+            else:
+                failed = _compute(estimates, folder, engine)
+    if dry_run:
+        return 0
+    for job, error in failed.items():
+        print(f"failed: {job.command}: {_line(error)}; its log is {workers.log_path(job, folder)}", file=sys.stderr)
+    shown = [name for name in names if not TARGETS[name].search]  # what a search found is on its benchmark's page
+    unmade = [name for name in shown if not _page(name, scale, seeds, folder, failed)]
+    return 1 if failed or unmade else 0
 
 
-def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") -> Iterator[tuple[Job, Exception | None]]:
-    """Train these runs, in this order, and keep their records; yields each run as it ends, with its error if it failed.
-
-    The traceback of a failed run is beside the place of its record, in a file `….log`.
-    Raises BadInput, before anything is trained, for a folder that cannot be written or data that cannot be had here,
-    and KeyboardInterrupt if a signal has stopped a run.
-    """
-    results.check_writable(folder)
-    engine.prepare(todo)
-    commit = results.provenance()["commit"]
-    waiting, killed, under_way = deque(todo), Counter(), {}
-    while waiting or under_way:
-        while waiting and engine.free(len(under_way)):
-            job = waiting.popleft()
-            under_way[engine.submit(_train, *job, folder, commit)] = job
-        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-            job = under_way.pop(future)
-            engine.ended(future)
-            error = _keep(future, job.path(folder))
-            if isinstance(error, BrokenProcessPool):
-                killed[job] += 1
-                if killed[job] < ATTEMPTS:
-                    waiting.appendleft(job)
-                    continue
-                error = RuntimeError(f"its process was killed {ATTEMPTS} times; is there memory enough?")
-            elif isinstance(error, Interrupted):
-                raise KeyboardInterrupt from error
-            _write_log(job, folder, error)
-            yield job, error
-
-
-def _keep(future: Future, path: Path) -> Exception | None:
-    """Save the record that a run sent, unless it is there already; returns why there is none."""
+def _page(name: str, scale: str, seeds: int, folder: Path, failed: dict[Job, Exception]) -> bool:
+    """Execute the page of one target, unless one of its runs failed; returns whether all is well."""
+    jobs = plan.jobs([name], scale, range(seeds))
+    if lost := sum(job in failed for job in jobs):
+        print(f"{name}: {lost} of its {len(jobs)} runs failed; its page is left as it was", file=sys.stderr)
+        return False
+    notebook, page = results.project() / NOTEBOOK, folder / "executed" / f"{name}-{scale}.ipynb"
+    usual = folder.resolve() == (results.project() / "results").resolve()
+    shown = "results" if usual else str(folder.resolve())
+    parameters = {"target": name, "scale": scale, "seeds": seeds, "results": shown}
+    title = f"{' '.join(word.upper() if len(word) == 1 else word for word in name.capitalize().split('-'))}, {scale}"
     try:
-        record = future.result()
-        if not path.exists():
-            results.save(record, path)
+        if pages.execute(notebook, page, parameters, [job.path(folder) for job in jobs], title):
+            print(f"{name}: {page}")
+    except BadInput:
+        raise
     except Exception as error:
-        return error
-    return None
+        print(f"{name}: {_line(error)}; see {page.with_suffix('.partial.ipynb')}", file=sys.stderr)
+        return False
+    return True
 
 
-def log_path(job: Job, folder: Path) -> Path:
-    """Where the traceback of this run is, if it failed."""
-    return job.path(folder).with_suffix(".log")
-
-
-def _write_log(job: Job, folder: Path, error: Exception | None) -> None:
-    log = log_path(job, folder)
-    with contextlib.suppress(OSError):  # such as a full disk, which `error` then says
-        log.unlink(missing_ok=True)
-        if error:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text("".join([f"{job.command}\n\n", *traceback.format_exception(error)]))
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Processes:
-    """Processes on this machine, one run and one thread each: runs are independent, threads wait for each other.
-
-    Each is a pool of one, so that a process that is killed takes no other run with it.
-    Raises BadInput, here or in `submit`, if that is more than the system lets one process have.
-    """
-
-    def __init__(self, count: int):
-        with _within_limits(count):
-            self._idle = [_pool() for _ in range(count)]
-        self._busy: dict[Future, ProcessPoolExecutor] = {}
-        self._count = count
-        self._others = multiprocessing.active_children()
-
-    def __enter__(self) -> "Processes":
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        # A run that is interrupted saves what it has, and is given a moment for that.
-        if wait(self._busy, timeout=0 if kind is None else 10).not_done:
-            for child in multiprocessing.active_children():
-                if child not in self._others:
-                    child.terminate()
-        for pool in [*self._idle, *self._busy.values()]:
-            pool.shutdown(cancel_futures=True)
-
-    def prepare(self, todo: Sequence[Job]) -> None:
-        """Load the data once: one clear error and one download, rather than one for each process."""
-        for name in {job.experiment.protocol.dataset for job in todo}:
-            datasets.load(name)
-
-    def slots(self) -> int:
-        """How many runs there can be at a time."""
-        return self._count
-
-    def free(self, under_way: int) -> bool:
-        """Whether one more can be submitted."""
-        return under_way < self._count
-
-    def submit(self, function, *arguments) -> Future:
-        pool = self._idle.pop()
-        with _within_limits(self._count):
-            future = pool.submit(function, *arguments)
-        self._busy[future] = pool
-        return future
-
-    def ended(self, future: Future) -> None:
-        """Free its process for the next run; a new one if it was killed."""
-        pool = self._busy.pop(future)
-        if isinstance(future.exception(), BrokenProcessPool):
-            pool.shutdown(wait=False)
-            pool = _pool()
-        self._idle.append(pool)
-
-
-class Cluster:
-    """The workers of a Dask scheduler that is already there. Dask starts the runs of a killed worker on another one.
-
-    Nothing is assumed to be shared but the code: workers find the data as every run does, and records travel back.
-    Raises BadInput if no scheduler answers.
-    """
-
-    def __init__(self, address: str):
-        try:
-            from distributed import Client
-        except ImportError:
-            raise BadInput("--dask needs the package distributed: pip install 'alasso[dask]'") from None
-        if "://" not in address:
-            raise BadInput(f"--dask {address}: must be an address such as tcp://host:8786")
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs what is raised here
-        try:
-            self._client = Client(address, timeout=10)
-        except (OSError, ValueError, TypeError) as error:
-            raise BadInput(f"--dask {address}: no scheduler answers there ({error})") from None
-        self._executor = self._client.get_executor(pure=False)
-
-    def __enter__(self) -> "Cluster":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._executor.shutdown(wait=False)
-        self._client.close()
-
-    def prepare(self, todo: Sequence[Job]) -> None:
-        """Nothing: the data is needed where the workers are."""
-
-    def slots(self) -> int:
-        return sum(self._client.nthreads().values())
-
-    def free(self, under_way: int) -> bool:
-        """Always: the scheduler holds what waits, and workers may come and go."""
-        return True
-
-    def submit(self, function, experiment: Experiment, seed: int, folder: Path, commit: str | None) -> Future:
-        return self._executor.submit(function, experiment, seed, None, commit)
-
-    def ended(self, future: Future) -> None:
-        """Nothing to give back."""
-
-
-def _train(experiment: Experiment, seed: int, folder: Path | None, commit: str | None) -> Run:
-    """One run in a process of its own.
-
-    Without a folder it is on another machine: it leaves nothing behind when it ends, and raises BadInput if the code
-    there is not that of the commit.
-    """
-    torch.set_num_threads(1)
-    if folder is not None:
-        return run.run(experiment, seed, folder, progress=False)
-    here = results.provenance()["commit"]
-    if here != commit:
-        raise BadInput(f"this worker has commit {here} of alasso, not {commit}; give it the same")
-    # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
-    # on another. Where it is not, the run begins again.
-    folder = Path("~/.cache/alasso/runs").expanduser() / str(commit)
-    record = run.run(experiment, seed, folder, progress=False)
-    experiment.path(folder, seed).unlink(missing_ok=True)
-    return record
-
-
-@contextlib.contextmanager
-def _within_limits(count: int) -> Iterator[None]:
+def _compute(estimates: dict[Job, Estimate | None], folder: Path, engine) -> dict[Job, Exception]:
+    """Run all; returns those that failed, with their errors. What has ended stays, however this ends."""
+    progress = Progress(estimates, engine.slots)
     try:
-        yield
-    except OSError as error:  # each process takes some open files of this one
-        raise BadInput(f"{count} runs at a time: {error.strerror}; take fewer --workers") from None
+        with progress.shown():
+            for job, error in workers.compute(list(estimates), folder, engine):
+                progress.end(job, error, folder)
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped: {progress.done} of {len(estimates)} runs are done; the same command goes on", file=sys.stderr
+        )
+        raise SystemExit(130) from None
+    return progress.failed
 
 
-def _pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)  # threads do not survive a fork
+class Progress:
+    """A live table on a terminal, a line for each run that ends elsewhere."""
+
+    def __init__(self, estimates: dict[Job, Estimate | None], slots):
+        self.estimates, self.slots = estimates, slots
+        self.waiting = list(estimates)
+        self.failed: dict[Job, Exception] = {}
+        self.started, self.expected, self.took = time.monotonic(), 0.0, 0.0
+
+    @property
+    def done(self) -> int:
+        return len(self.estimates) - len(self.waiting) - len(self.failed)
+
+    def end(self, job: Job, error: Exception | None, folder: Path) -> None:
+        """Take note of a run that has ended."""
+        self.waiting.remove(job)
+        if error:
+            self.failed[job] = error
+        elif self.estimates[job]:
+            run = results.load(job.path(folder))
+            self.expected += self.estimates[job].core_seconds
+            self.took += sum(run.seconds) * run.threads
+        if not self.live:
+            ended = len(self.estimates) - len(self.waiting)
+            what = f"failed, {_line(error)}" if error else "done"
+            print(f"[{ended}/{len(self.estimates)}] {job.command}: {what}; {self.left()}", flush=True)
+
+    def left(self) -> str:
+        """Time to the end: the plan's, corrected by how long the runs that have ended took."""
+        known = [estimate.core_seconds for estimate in self.estimates.values() if estimate]
+        slots = self.slots()
+        if not slots or len(known) < len(self.estimates):
+            return "time left unknown"
+        pace = self.took / self.expected if self.expected else 1.0
+        seconds = plan.wall_seconds(known, slots) * pace - (time.monotonic() - self.started)
+        return f"about {plan.duration(max(seconds, 0))} left" if self.waiting else "all ended"
+
+    def table(self):
+        """One row a preset."""
+        from rich.table import Table
+
+        running = self.waiting[: self.slots()]
+        counts = {
+            "done": Counter(job.experiment.preset for job in self.estimates),
+            "running": Counter(job.experiment.preset for job in running),
+            "failed": Counter(job.experiment.preset for job in self.failed),
+            "waiting": Counter(job.experiment.preset for job in self.waiting[len(running) :]),
+        }
+        for other in ("running", "failed", "waiting"):
+            counts["done"].subtract(counts[other])
+        table = Table("runs", *counts, caption=self.left(), caption_justify="left")
+        for preset in dict.fromkeys(job.experiment.preset for job in self.estimates):
+            table.add_row(preset, *(str(count[preset]) for count in counts.values()))
+        return table
+
+    @contextmanager
+    def shown(self):
+        """The table, redrawn every second, if someone can see it."""
+        from rich.live import Live
+
+        self.live = sys.stdout.isatty()
+        if self.live:
+            with Live(get_renderable=self.table, refresh_per_second=1):
+                yield
+        else:
+            yield
 
 
-def _start() -> None:
-    """A process leaves with its parent, however that went; until its run listens itself, Ctrl-C is the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def _forecast(estimates: dict[Job, Estimate | None], slots: int) -> str:
+    """How long all of it takes, and what that rests on."""
+    known = [estimate for estimate in estimates.values() if estimate]
+    if not known:
+        return "how long they take is not known: no run like them has been measured"
+    seconds = [estimate.core_seconds for estimate in known]
+    line = f"{plan.duration(sum(seconds))} on one core"
+    if slots:
+        line += f", about {plan.duration(plan.wall_seconds(seconds, slots))} on {slots}"
+    if len(known) < len(estimates):
+        line += f", and {len(estimates) - len(known)} more, like which none has been measured"
+    bases = dict.fromkeys(estimate.basis.split(":")[0] for estimate in known)
+    return f"{line}; from {', '.join(bases)}"
+
+
+def _print_each(estimates: dict[Job, Estimate | None]) -> None:
+    for job, estimate in estimates.items():
+        cost = f"{plan.duration(estimate.core_seconds)} ({estimate.basis})" if estimate else "not known"
+        print(f"  {job.command}: {cost}")
+
+
+def _line(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

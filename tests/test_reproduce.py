@@ -17,7 +17,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from alasso import batch, cli, pages, reproduce, results
+from alasso import cli, pages, reproduce, results, workers
 from alasso import run as runner
 from alasso.errors import BadInput, Interrupted
 from alasso.plan import Job
@@ -97,7 +97,7 @@ def test_failures_are_listed_though_pages_cannot_be_made(targets, tmp_path, caps
         raise BadInput("no page")
 
     monkeypatch.setattr(pages, "execute", refuse)
-    monkeypatch.setattr(reproduce, "compute", lambda todo, *_: [(todo[-1], ValueError("odd"))])
+    monkeypatch.setattr(workers, "compute", lambda todo, *_: [(todo[-1], ValueError("odd"))])
     assert command(tmp_path, "figure-4", "figure-x", "--scale", "tiny") == 2
     failed, refused = capsys.readouterr().err.splitlines()
     assert failed.startswith("failed: alasso run pmnist-tiny")
@@ -105,12 +105,12 @@ def test_failures_are_listed_though_pages_cannot_be_made(targets, tmp_path, caps
 
 
 def test_that_pages_cannot_be_made_is_said_before_anything_runs(targets, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "compute", None)
+    monkeypatch.setattr(workers, "compute", None)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "papermill", None)
         assert command(tmp_path, "figure-4", "--scale", "tiny") == 2
     assert "pages need papermill and JupyterLab: pip install 'alasso[book]'" in capsys.readouterr().err
-    monkeypatch.setattr(batch, "NOTEBOOK", "notebooks/nothing.ipynb")
+    monkeypatch.setattr(reproduce, "NOTEBOOK", "notebooks/nothing.ipynb")
     assert command(tmp_path, "figure-4", "--scale", "tiny") == 2
     assert "nothing.ipynb: not there; pages are made in a checkout" in capsys.readouterr().err
     assert command(tmp_path, "figure-4", "--scale", "tiny", "--dry-run") == 0
@@ -118,18 +118,18 @@ def test_that_pages_cannot_be_made_is_said_before_anything_runs(targets, tmp_pat
 
 def test_there_are_no_more_processes_than_runs_nor_than_the_system_allows(targets, tmp_path, capsys, monkeypatch):
     made, arguments = [], ["figure-4", "--scale", "tiny", "--workers", "256", "--dry-run"]
-    monkeypatch.setattr(reproduce, "_pool", lambda: made.append(SimpleNamespace(shutdown=lambda **_: None)) or made[-1])
+    monkeypatch.setattr(workers, "_pool", lambda: made.append(SimpleNamespace(shutdown=lambda **_: None)) or made[-1])
     assert command(tmp_path, *arguments) == 0
     assert len(made) == 2
 
     def too_many(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(reproduce, "_pool", too_many)
+    monkeypatch.setattr(workers, "_pool", too_many)
     assert command(tmp_path, *arguments) == 2
     assert capsys.readouterr().err == "alasso: 2 runs at a time: Too many open files; take fewer --workers\n"
-    monkeypatch.setattr(reproduce, "_pool", lambda: SimpleNamespace(submit=too_many, shutdown=lambda **_: None))
-    with pytest.raises(BadInput, match="1 runs at a time"), reproduce.Processes(1) as engine:
+    monkeypatch.setattr(workers, "_pool", lambda: SimpleNamespace(submit=too_many, shutdown=lambda **_: None))
+    with pytest.raises(BadInput, match="1 runs at a time"), workers.Processes(1) as engine:
         engine.submit(print)
 
 
@@ -139,7 +139,7 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(targets, drawn
         yield todo[0], None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproduce, "compute", interrupted)
+    monkeypatch.setattr(workers, "compute", interrupted)
     with pytest.raises(SystemExit) as exit:
         command(tmp_path, "figure-4", "--scale", "tiny")
     assert exit.value.code == 130
@@ -161,7 +161,7 @@ def test_the_table_counts_what_is_done_running_failed_and_waiting(tmp_path):
     from rich.console import Console
 
     todo = [Job(experiment("pmnist-tiny", m), 0) for m in ("none", "si", "ewc", "mas", "vcl")]
-    progress = batch.Progress(dict.fromkeys(todo), lambda: 2)
+    progress = reproduce.Progress(dict.fromkeys(todo), lambda: 2)
     progress.live = True
     progress.end(todo[1], None, tmp_path)
     progress.end(todo[0], ValueError("no"), tmp_path)
@@ -197,15 +197,15 @@ def check_all(todo, outcomes, folder, tmp_path):
     assert Counter(job for job, _ in outcomes) == Counter(todo)
     assert [error for _, error in outcomes if error] == []
     assert sorted(folder.rglob("*.json")) == sorted(job.path(folder) for job in todo)
-    alone = reproduce.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
+    alone = workers.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
     assert alone[0].matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
 
 
 def test_a_killed_process_loses_no_run(tmp_path):
     folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
-    with reproduce.Processes(2) as engine:
+    with workers.Processes(2) as engine:
         thread = killer(folder / "pmnist-tiny", lambda: [child.pid for child in multiprocessing.active_children()])
-        outcomes = list(reproduce.compute(todo, folder, engine))
+        outcomes = list(workers.compute(todo, folder, engine))
         thread.join()
         assert not psutil.pid_exists(thread.killed)
     check_all(todo, outcomes, folder, tmp_path)
@@ -216,23 +216,23 @@ def stopped(chosen, seed, folder, commit):
 
 
 def test_a_run_that_a_signal_has_stopped_stops_the_batch_and_has_not_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduce, "_train", stopped)
-    with pytest.raises(KeyboardInterrupt), reproduce.Processes(1) as engine:
-        list(reproduce.compute(wanted("si"), tmp_path, engine))
+    monkeypatch.setattr(workers, "_train", stopped)
+    with pytest.raises(KeyboardInterrupt), workers.Processes(1) as engine:
+        list(workers.compute(wanted("si"), tmp_path, engine))
     assert list(tmp_path.rglob("*.log")) == []
 
 
 def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduce, "_train", deadly)
+    monkeypatch.setattr(workers, "_train", deadly)
     todo = wanted("none", "si")
-    with reproduce.Processes(2) as engine:
-        outcomes = dict(reproduce.compute(todo, tmp_path, engine))
+    with workers.Processes(2) as engine:
+        outcomes = dict(workers.compute(todo, tmp_path, engine))
     assert outcomes.keys() == {*todo}
     assert {job.seed: str(error) for job, error in outcomes.items() if error} == {
         1: "its process was killed 3 times; is there memory enough?"
     }
     assert sum(error is None for error in outcomes.values()) == 2
-    assert "killed 3 times" in reproduce.log_path(todo[1], tmp_path).read_text()
+    assert "killed 3 times" in workers.log_path(todo[1], tmp_path).read_text()
 
 
 def deadly(chosen, seed, folder, commit):
@@ -268,11 +268,11 @@ def cluster(tmp_path, monkeypatch):
 def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
     folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
     scratch = tmp_path / "home" / ".cache" / "alasso" / "runs"
-    with reproduce.Cluster(cluster.scheduler_address) as engine:
+    with workers.Cluster(cluster.scheduler_address) as engine:
         assert engine.slots() == 2
         started = scratch / str(results.provenance()["commit"]) / "pmnist-tiny"
         thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
-        outcomes = list(reproduce.compute(todo, folder, engine))
+        outcomes = list(workers.compute(todo, folder, engine))
         thread.join()
         assert not psutil.pid_exists(thread.killed)
     check_all(todo, outcomes, folder, tmp_path)
@@ -312,7 +312,7 @@ def test_a_figure_gets_its_page_and_a_second_call_does_nothing(tmp_path, capsys,
 
     before = snapshot(tmp_path)
     monkeypatch.setattr("papermill.execute_notebook", None)
-    monkeypatch.setattr(reproduce, "compute", None)
+    monkeypatch.setattr(workers, "compute", None)
     assert command(tmp_path, "figure-4") == 0
     assert capsys.readouterr().out.splitlines() == [
         "figure-4 at scale demo, 1 seed: 2 runs, 2 of them there, 0 to do",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alasso import reproduce, results
+from alasso import results, workers
 from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.presets import experiment
@@ -57,7 +57,7 @@ def test_a_run_that_is_there_is_not_trained_again(tiny, monkeypatch):
 def test_runs_are_computed_where_missing_and_equal_a_run_on_its_own(tiny):
     """In processes of their own or in this one: the same numbers, experiment by experiment and seed by seed."""
     run, _, folder = tiny
-    found = reproduce.runs([experiment("pmnist-tiny", m) for m in ("none", "si")], range(2), folder)
+    found = workers.runs([experiment("pmnist-tiny", m) for m in ("none", "si")], range(2), folder)
     assert [(r.method, r.seed) for r in found] == [("none", 0), ("none", 1), ("si", 0), ("si", 1)]
     assert found[2] == run
     alone = runner.run(experiment("pmnist-tiny", "none"), 1, folder / "alone", progress=False)
