@@ -239,7 +239,28 @@ def after_search(benchmark: str, preset: str, folder: Path | None = None) -> str
     listed = ", ".join(f"{METHODS[name].label} {percent(kept(runs[name]))} %" for name in order)
     if missing := [METHODS[name].label for name in GRIDS[benchmark] if name not in runs]:
         listed += f"; not run yet: {', '.join(missing)}"
-    return f"With settings from a search of {trials} trials for each: {listed}."
+    return f"With settings from a search of {trials} trials of {_cut(benchmark)} for each: {listed}."
+
+
+def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:
+    """Sentences: which methods keep more at a preset with another setting than with what their search found."""
+    said = []
+    for name, mine in searched(benchmark, preset, folder).items():
+        tried = [recorded(experiment(preset, name, changes), folder) for changes in ({}, *GRIDS[benchmark][name])]
+        best = max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
+        if np.mean(kept(best)) > np.mean(kept(mine)):
+            old, new = mine[0].hyperparameters, best[0].hyperparameters
+            sides = [
+                f"{percent(kept(runs))} % with " + ", ".join(f"{k} = {own[k]:g}" for k in old if old[k] != new[k])
+                for runs, own in ((mine, old), (best, new))
+            ]
+            said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")
+    return said
+
+
+def _cut(benchmark: str) -> str:
+    """What makes a trial cheap, in words."""
+    return " and ".join(f"{value} {name}" for name, value in FIRST_ROUND[benchmark].items() if value.isdigit())
 
 
 def _tried(settings: Mapping[str, str]) -> dict[str, str]:

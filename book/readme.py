@@ -59,8 +59,9 @@ def table(preset: str, runs: list[Run]) -> str:
         )
     commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
-    searched = report.after_search("pmnist30", preset) if preset.startswith("pmnist30") else ""
-    said = (report.leader(report.of_preset(preset)), note, searched)  # the leader of all that ran, not of those shown
+    said = [report.leader(report.of_preset(preset)), note]  # the leader of all that ran, not of those shown
+    if preset.startswith("pmnist30"):
+        said += [report.after_search("pmnist30", preset), *report.outdone("pmnist30", preset)]
     lines += ["", " ".join(filter(None, said))]
     precisions = {run.precision: [] for run in sorted(runs, key=lambda run: run.precision)}
     for method, mine in groups.items():

@@ -73,11 +73,17 @@ def test_what_a_search_brought_is_said_once_two_methods_have_run(tmp_path):
     assert (surrogate.c, surrogate.damping) == (1, 0.001)
     assert said() == ""
     settle("mas", 0, 0.8)
-    start = "With settings from a search of 4 trials for each: MAS 80.0 %, SI 70.0 %"
+    start = "With settings from a search of 4 trials of 2 epochs for each: MAS 80.0 %, SI 70.0 %"
     assert said() == f"{start}; not run yet: ALASSO, published, EWC."
     settle("ewc", 1, 0.6)
     settle("alasso-published", 1, 0.5)  # the literature's own
     assert said() == f"{start}, EWC 60.0 %, ALASSO, published 50.0 %."
+    assert report.outdone("pmnist30", "pmnist30-short", tmp_path) == []
+    better = experiment("pmnist30-short", "si", {"c": "10"})
+    results.save(made_up(better, 0, stretched([[0.75, None], [0.75, 0.75]], 30)), better.path(tmp_path, 0))
+    assert report.outdone("pmnist30", "pmnist30-short", tmp_path) == [
+        "SI keeps 70.0 % with c = 1, damping = 0.001, chosen at 2 epochs, and 75.0 % with c = 10, damping = 0.1."
+    ]
 
 
 def test_all_methods_of_a_search_have_as_many_trials():
