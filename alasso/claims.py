@@ -146,7 +146,7 @@ def overview() -> str:
     lines = [
         f"**At the paper's size** ALASSO, as its authors' code has it, keeps {_kept(full['alasso-published'])} after "
         f"thirty permuted tasks; the paper has {100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2, "
-        f"the code $a$ = {own:g}. Beside it: {', '.join(others)}. Each has its own authors' settings, which for SI is "
+        f"the code $a$ = {own:g}. Beside it: {', '.join(others)}. The settings are the literature's, which for SI is "
         f"$c$ = {lighter:g} and for ALASSO $c$ = 1. "
         + " ".join(
             f"A choice at fewer epochs does not hold: {said}" for said in report.outdone("pmnist30", "pmnist30", folder)
