@@ -168,8 +168,11 @@ def test_the_fit_is_watched_and_timed(network, stream, monkeypatch):
 
 
 def test_imms_drop_transfer_is_the_only_dropout():
-    for preset, settings in (("pmnist-demo", {"dropout": "0.2,0.5"}), ("split-cifar", {})):
-        with pytest.raises(BadInput, match=r"imm-mean with a network that has dropout: .* set drop=false$"):
+    for preset, settings, clash in (
+        ("pmnist-demo", {"dropout": "0.2,0.5"}, "dropout=0.2,0.5"),
+        ("split-cifar", {}, "network=table-c, which has dropout"),
+    ):
+        with pytest.raises(BadInput, match=rf"imm-mean with {clash}: .* set drop=false$"):
             experiment(preset, "imm-mean", settings)
         assert experiment(preset, "imm-mean", {**settings, "drop": "false"})
 
