@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import METHODS, PRESETS, Experiment, experiment
+from alasso.presets import METHODS, PRESETS, SCALES, Experiment, experiment
 from alasso.results import Run
 from alasso.run import load
 from alasso.search import FIRST_ROUND, GRIDS, tuned
@@ -229,17 +229,37 @@ def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[st
     return {name: mine for name, mine in runs.items() if mine}
 
 
-def after_search(benchmark: str, preset: str, folder: Path | None = None) -> str:
-    """A sentence: what each method keeps at a preset with the settings of its search; empty until two have run."""
-    runs = searched(benchmark, preset, folder)
-    if len(runs) < 2:
-        return ""
-    trials = max(len(tried) for tried in GRIDS[benchmark].values())
-    order = sorted(runs, key=lambda name: -np.mean(kept(runs[name])))
-    listed = ", ".join(f"{METHODS[name].label} {percent(kept(runs[name]))} %" for name in order)
-    if missing := [METHODS[name].label for name in GRIDS[benchmark] if name not in runs]:
-        listed += f"; not run yet: {', '.join(missing)}"
-    return f"With settings from a search of {trials} trials of {_cut(benchmark)} for each: {listed}."
+def by_weight(folder: Path | None = None) -> str:
+    """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
+    presets = ("pmnist30", SCALES["short"]["pmnist30"])
+    columns = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in presets)
+    rows = [f"| method | c, weight of the past | {columns} |", "|---|---|---|---|"]
+    groups = []
+    for name in METHODS:
+        if name in BOUNDS:
+            continue
+        cells, tried = {}, ({}, *GRIDS["pmnist30"].get(name, ()))
+        for changes in tried:
+            mine = [recorded(experiment(preset, name, changes), folder) for preset in presets]
+            if any(mine):
+                usual, own = (vars(experiment(presets[0], name, some).surrogate) for some in ({}, changes))
+                said = [f"{key} = {own[key]:g}" for key in own if own[key] != usual[key] and key != "c"]
+                weight = ", ".join([f"{own['c']:g}", *said]) if "c" in own else "none"
+                weight += ", the literature's" * ("c" in own and own == usual)
+                cells[own.get("c"), weight] = mine
+        if cells:
+            groups.append((name, dict(sorted(cells.items()))))
+    # Methods in the order of the best they have reached, first at the paper's epochs.
+    groups.sort(key=lambda group: [-_best(column) for column in zip(*group[1].values(), strict=True)])
+    for name, cells in groups:
+        for (_, weight), mine in cells.items():
+            shares = " | ".join(percent(kept(runs)) if runs else "not run" for runs in mine)
+            rows.append(f"| {METHODS[name].label} | {weight} | {shares} |")
+    return "\n".join(rows)
+
+
+def _best(groups: Iterable[list[Run]]) -> float:
+    return max((float(np.mean(kept(runs))) for runs in groups if runs), default=0.0)
 
 
 def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:

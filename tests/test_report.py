@@ -56,7 +56,7 @@ def test_a_search_has_found_something_when_its_last_trial_is_there(tmp_path):
     assert report.found("search-pmnist30-ewc", tmp_path) == {"c": "100"}
 
 
-def test_what_a_search_brought_is_said_once_two_methods_have_run(tmp_path):
+def test_a_setting_that_keeps_more_than_what_the_search_found_is_said(tmp_path):
     def settle(method, best, share):
         for k, trial in enumerate(TARGETS[f"search-pmnist30-{method}"].experiments()):
             tasks = trial.protocol.tasks
@@ -66,23 +66,34 @@ def test_what_a_search_brought_is_said_once_two_methods_have_run(tmp_path):
         results.save(made_up(chosen, 0, stretched([[share, None], [share, share]], 30)), chosen.path(tmp_path, 0))
         return chosen.surrogate
 
-    def said():
-        return report.after_search("pmnist30", "pmnist30-short", tmp_path)
-
     surrogate = settle("si", 3, 0.7)
     assert (surrogate.c, surrogate.damping) == (1, 0.001)
-    assert said() == ""
-    settle("mas", 0, 0.8)
-    start = "With settings from a search of 4 trials of 2 epochs for each: MAS 80.0 %, SI 70.0 %"
-    assert said() == f"{start}; not run yet: ALASSO, published, EWC."
-    settle("ewc", 1, 0.6)
     settle("alasso-published", 1, 0.5)  # the literature's own
-    assert said() == f"{start}, EWC 60.0 %, ALASSO, published 50.0 %."
     assert report.outdone("pmnist30", "pmnist30-short", tmp_path) == []
     better = experiment("pmnist30-short", "si", {"c": "10"})
     results.save(made_up(better, 0, stretched([[0.75, None], [0.75, 0.75]], 30)), better.path(tmp_path, 0))
     assert report.outdone("pmnist30", "pmnist30-short", tmp_path) == [
         "SI keeps 70.0 % with c = 1, damping = 0.001, chosen at 2 epochs, and 75.0 % with c = 10, damping = 0.1."
+    ]
+
+
+def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path):
+    def write(preset, method, share, settings=None):
+        made = experiment(preset, method, settings)
+        results.save(made_up(made, 0, stretched([[share, None], [share, share]], 30)), made.path(tmp_path, 0))
+
+    write("pmnist30-short", "none", 0.9)
+    write("pmnist30-short", "si", 0.7)
+    write("pmnist30-short", "si", 0.5, {"c": "1", "damping": "0.001"})
+    write("pmnist30", "si", 0.4, {"c": "10"})
+    write("pmnist30", "ewc", 0.6)
+    write("pmnist30", "single", 0.99)
+    assert report.by_weight(tmp_path).splitlines()[2:] == [
+        "| EWC | 50, the literature's | 60.0 | not run |",
+        "| SI | 0.1, the literature's | not run | 70.0 |",
+        "| SI | 1, damping = 0.001 | not run | 50.0 |",
+        "| SI | 10 | 40.0 | not run |",
+        "| plain training | none | not run | 90.0 |",
     ]
 
 
