@@ -6,7 +6,6 @@ The numbers lie in a JSON file, one claim an entry, with the fields of Claim. No
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +49,25 @@ class Outcome:
 
     ours: float
     deviation: float
-    """Standard deviation over seeds; of a difference, that of both sides together."""
+    """Standard deviation over seeds; of a difference, over the seeds that both sides have."""
     error: float
     """Standard error of `ours`; 0 where there is one seed."""
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
     """All seeds of the best method that it is held against; empty if the claim is an accuracy."""
-    at_most: bool = False
-    """More rivals are to run, which can only lower `ours`."""
+    missing: tuple[str, ...] = ()
+    """Rivals that have not run, which can only lower `ours`."""
 
     def verdict(self, claim: Claim) -> str:
-        """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`."""
+        """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`.
+
+        `open` while a rival is missing, unless those that have run refute an "at least".
+        """
         allowed = (ROUGH if claim.about else CLOSE) + 2 * self.error
         excess = self.ours - claim.paper
+        if self.missing and not (claim.at_least and excess < -allowed):
+            return "open"
         if excess > allowed and not claim.at_least:
             return "higher"
         return "lower" if excess < -allowed else "agrees"
@@ -75,23 +79,20 @@ def load(path: Path) -> list[Claim]:
 
 
 def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
-    """What the records say of a claim at one preset; None while a run is missing that could change the verdict."""
+    """What the records say of a claim at one preset; None without a run of its method, or of any that it is above."""
     runs, *wanted = [report.recorded(chosen, folder) for chosen in claim.experiments(preset)]
-    others = [mine for mine in wanted if mine]
-    if not runs or (wanted and not others):
+    if not runs or (wanted and not any(wanted)):
         return None
-    rival = max(others, key=lambda mine: np.mean(report.kept(mine)), default=[])
-    ours, theirs = report.kept(runs), report.kept(rival)
-    found = Outcome(
-        ours=float(np.mean(ours) - (np.mean(theirs) if rival else 0)),
-        deviation=sqrt(sum(np.var(side, ddof=1) for side in (ours, theirs) if len(side) > 1)),
-        error=report.standard_error(ours, theirs),
+    rival = max(filter(None, wanted), key=lambda mine: np.mean(report.kept(mine)), default=[])
+    values = report.differences(rival, runs) if rival else report.kept(runs)
+    return Outcome(
+        ours=float(np.mean(report.kept(runs)) - (np.mean(report.kept(rival)) if rival else 0)),
+        deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        error=report.standard_error(values),
         runs=runs,
         rival=rival,
-        at_most=len(others) < len(wanted),
+        missing=tuple(METHODS[name].label for name, mine in zip(claim.against, wanted, strict=True) if not mine),
     )
-    refuted = claim.at_least and found.verdict(claim) == "lower"
-    return found if refuted or not found.at_most else None
 
 
 def scales(claim: Claim) -> list[str]:
@@ -101,21 +102,21 @@ def scales(claim: Claim) -> list[str]:
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:
     """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
-    rows = ["| source | claim | paper | ours | seed by seed | difference | verdict | run |", f"|{'---|' * 8}"]
+    rows = ["| claim | paper | ours | verdict | difference | seed by seed | source | run |", f"|{'---|' * 8}"]
     missing = {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
         qualified = "about " * claim.about + "≥\u00a0" * claim.at_least
-        start = f"| {claim.source} | {claim.what} | {qualified}{100 * claim.paper:.1f}"
+        start = f"| {claim.what} | {qualified}{100 * claim.paper:.1f}"
         for preset, result in found.items():
-            ours = "at most " * result.at_most + f"{100 * result.ours:.1f}"
+            ours = "at most " * bool(result.missing) + f"{100 * result.ours:.1f}"
             ours += f" ± {100 * result.deviation:.1f}" if result.deviation else ""
             verdict = result.verdict(claim) + (", short" if preset != claim.preset else "")
-            difference = f"{100 * (result.ours - claim.paper):+.1f}"
-            rows.append(f"{start} | {ours} | {seeds(result)} | {difference} | {verdict} | `{result.runs[0].again}` |")
+            cells = [ours, verdict, f"{100 * (result.ours - claim.paper):+.1f}", seeds(result), claim.source]
+            rows.append(f"{start} | {' | '.join(cells)} | `{result.runs[0].again}` |")
         if not found:
             command = claim.experiments(claim.preset)[0].command(0)
-            rows.append(f"{start} | not run yet | | | | `{command}` |")
+            rows.append(f"{start} | not run yet | | | | {claim.source} | `{command}` |")
             missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
     return "\n".join([*rows, "", *missing.values()])
 
@@ -128,7 +129,7 @@ def overview() -> str:
     at = {claim.settings["a"]: claim.paper for claim in stated if claim.what.startswith("30 tasks, a =")}
     cifar = next(claim for claim in stated if claim.what == "split CIFAR, ALASSO above SI")
     ours = outcome(cifar, cifar.preset, folder)
-    samples = [landscape.load(file)[0] for file in sorted((folder / "landscape").glob("*/*.json"))]
+    samples = [landscape.load(file)[0] for file in sorted((folder / "landscape" / "pmnist30").glob("*.json"))]
     moving = [(sample.observed != 0) | (sample.unobserved != 0) for sample in samples]  # that change the loss at all
     layer, steeper = (
         np.concatenate([column[at] for column, at in zip(columns, moving, strict=True)])
@@ -166,19 +167,21 @@ def _kept(runs: list[Run]) -> str:
 
 
 def seeds(result: Outcome) -> str:
-    """Every seed behind an outcome, in percent; of a difference, the other side with its name."""
+    """Every seed behind an outcome, in percent; of a difference, the other side with its name, and who is missing."""
     ours = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.runs))
     if not result.rival:
         return ours
     theirs = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.rival))
-    return f"{ours}; {METHODS[result.rival[0].method].label} {theirs}"
+    missing = f"; not run: {'; '.join(result.missing)}" if result.missing else ""
+    return f"{ours}; {METHODS[result.rival[0].method].label} {theirs}{missing}"
 
 
 def summary(claims: list[Claim], folder: Path | None = None) -> str:
     """A sentence that counts the verdicts at the papers' own size."""
-    results = [(claim, outcome(claim, claim.preset, folder)) for claim in claims]
-    verdicts = [result.verdict(claim) for claim, result in results if result]
-    single = sum(min(len(side) for side in (result.runs, result.rival) if side) == 1 for _, result in results if result)
+    found = [(claim, outcome(claim, claim.preset, folder)) for claim in claims]
+    judged = [(result, verdict) for claim, result in found if result and (verdict := result.verdict(claim)) != "open"]
+    verdicts = [verdict for _, verdict in judged]
+    single = sum(min(len(side) for side in (result.runs, result.rival) if side) == 1 for result, _ in judged)
     counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower"))
     there = f"{len(verdicts)} of {len(claims)} numbers"
     return f"Runs at the papers' own size are there for {there}: {counted}. {single} rest on one seed."

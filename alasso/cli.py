@@ -30,9 +30,17 @@ def main(arguments: list[str] | None = None) -> int:
     except (BadInput, Diverged, Interrupted) as error:
         print("alasso:", *str(error).splitlines(), file=sys.stderr)
         return 128 + error.signal if isinstance(error, Interrupted) else 2 if isinstance(error, BadInput) else 1
+    except KeyboardInterrupt:  # where no run is under way, which hears it itself
+        print("alasso: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"alasso: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

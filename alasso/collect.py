@@ -41,7 +41,10 @@ def run(folder: Path, check: bool) -> int:
 
 
 def problems(record: Run, path: Path) -> Iterable[str]:
-    """Why this record may not have the formulas and settings of the code here; loops and data are not compared."""
+    """Why this record may not have the formulas and settings of the code here.
+
+    Loops, networks (and with them what sums the gradients of single images) and data are not compared.
+    """
     try:
         named = _named(record)
         named.check(record, path)

@@ -122,6 +122,8 @@ class MLP(_Flat):
 
     def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What goes into each layer, (B, inputs) each, and the logits (B, classes)."""
+        if type(self) is not MLP:  # a subclass may have other logits
+            return super().activity(theta, x)
         *hidden, (weight, bias) = self.layers(theta)
         inputs = [x.flatten(1)]
         for w, b in hidden:
@@ -134,6 +136,8 @@ class MLP(_Flat):
         In a dense layer an image's gradient is the outer product of what comes back and what went in, so the sum of its
         entries' powers is one matrix product of powers.
         """
+        if type(self) is not MLP:
+            return super().per_image(theta, inputs, sensitivity, power)
         parts = []
         for (weight, _), entered in zip(reversed(self.layers(theta)), reversed(inputs), strict=True):
             back = sensitivity.abs() ** power

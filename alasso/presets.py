@@ -81,13 +81,13 @@ PRESETS = {
     "pmnist30": Preset(
         "Permuted MNIST, 30 tasks (Figures 4–7 left, J, K, Table 1).",
         Protocol(tasks=30),
-        cost="2.3 hours on one core that multiplies in bfloat16, measured in results/pmnist30",
+        cost="75 minutes to 2.3 hours on one core that multiplies in bfloat16, measured in results/pmnist30",
         expect="average accuracy after 30 tasks: ALASSO .94, about 15 points above all others (Table 1, Figure 5)",
     ),
     "pmnist100": Preset(
         "Permuted MNIST, 100 tasks (Figures 5 and 6 right, Table 1).",
         Protocol(tasks=100),
-        cost="8 hours on one core that multiplies in bfloat16, from the time of a task of pmnist30",
+        cost="4 to 8 hours on one core that multiplies in bfloat16, from the time of a task of pmnist30",
         expect="average accuracy after 100 tasks: ALASSO .79 at a = 2 and 3, .62 at a = 1 (Table 1)",
     ),
     "split-cifar": Preset(

@@ -45,16 +45,20 @@ def effect(usual: list[Run], changed: list[Run]) -> str:
 
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
-    # Two runs of a seed see the same tasks, so that their difference tells more than that of the means.
-    before = {run.seed: value for run, value in zip(usual, kept(usual), strict=True)}
-    found = [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
+    found = differences(usual, changed)
     return f"{100 * np.mean(found):+.1f}" + _deviation(found) if found else "not measured"
 
 
-def standard_error(*sides: list[float]) -> float:
-    """Of the mean of some seeds, or of the difference of two such means; a side with a single seed adds nothing."""
-    # Sample variances: a seed is a draw from all seeds.
-    return float(np.sqrt(sum(np.var(side, ddof=1) / len(side) for side in sides if len(side) > 1)))
+def differences(usual: list[Run], changed: list[Run]) -> list[float]:
+    """How much more of what was learned is kept, for each seed that both have."""
+    # Two runs of a seed see the same tasks, which differ in how hard they are.
+    before = {run.seed: value for run, value in zip(usual, kept(usual), strict=True)}
+    return [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
+
+
+def standard_error(values: list[float]) -> float:
+    """Of the mean over seeds; 0, for want of knowledge, where there is one."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def leader(runs: dict[str, list[Run]]) -> str:
@@ -64,14 +68,15 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if not others:
         return ""
     lead = 100 * (np.mean(values[first]) - np.mean(values[others[0]]))
-    pair = [values[first], values[others[0]]]
-    if min(map(len, pair)) > 1:
-        sureness = f" (standard error {100 * standard_error(*pair):.1f})"
+    leads = differences(runs[others[0]], runs[first])
+    if len(leads) > 1:
+        sureness = f" (standard error {100 * standard_error(leads):.1f} over {len(leads)} seeds)"
     else:
-        sureness = ", with a single seed" + " of each" * (max(map(len, pair)) == 1)
+        sureness = ", with a single seed" + " of each" * (len(values[first]) == len(values[others[0]]) == 1)
     return (
-        f"Of the {len(values)} methods that have run and keep no old data, **{METHODS[first].label}** keeps most, "
-        f"{percent(values[first])} %: {lead:.1f} points more than {METHODS[others[0]].label}{sureness}."
+        f"Of the {len(values)} methods that have run with their usual settings and keep no old data, "
+        f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {lead:.1f} points more than "
+        f"{METHODS[others[0]].label}{sureness}."
     )
 
 

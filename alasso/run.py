@@ -46,11 +46,13 @@ def run(
     """The record of this experiment and seed: read from the folder if it is there, else trained and written to it.
 
     The fast path trains, in the precision that suits the hardware, unless `reference` or `precision` say otherwise. A
-    run that was killed goes on from its last checkpoint, if the same code made it. Raises BadInput, before anything is
-    trained, for a record that is there of another loop or precision than these say, for data that cannot be had or a
-    folder that cannot be written; Interrupted after SIGINT or SIGTERM; Diverged if the loss explodes, and again without
-    training whenever the run is asked for.
+    run that was killed goes on from its last checkpoint, if the same code made it, with as many threads as before.
+    Raises BadInput, before anything is trained, for a record that is there of another loop or precision than these
+    say, for both at once, for data that cannot be had or a folder that cannot be written; Interrupted after SIGINT or
+    SIGTERM; Diverged if the loss explodes, and again without training whenever the run is asked for.
     """
+    if reference and precision:
+        raise BadInput(f"precision {precision} of the reference loop: it has float32; leave one of the two out")
     path = experiment.path(folder, seed)
     found = partial(_found, experiment, seed, folder, reference, precision)
     if path.exists():
@@ -68,6 +70,7 @@ def run(
     identity = {"run": experiment.command(seed), "data": dataset.sha256, "loop": loop, "precision": precision}
     identity |= {"device": device, "torch": torch.__version__, "code": CODE[:12]}
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         stack.enter_context(checkpoint.alone(path))
         if path.exists():  # another process has just finished it
             checkpoint.remove(path)
@@ -78,6 +81,7 @@ def run(
         saved = checkpoint.load(path, identity)
         if saved:
             started = saved[1]["started"]
+            torch.set_num_threads(saved[1]["threads"])  # sums of other parts would round otherwise
         bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
         again = command + f" --device {device}" * (device != "cpu")
         if folder.resolve() != (results.project() / "results").resolve():
@@ -162,7 +166,7 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
     `started` is when the run first did, `again` the command that goes on from here.
     """
     asked: list[int] = []
-    saved = monotonic()
+    saved, threads = monotonic(), torch.get_num_threads()
 
     def watch(place: Place, learner: Learner | None, loss: float) -> None:
         nonlocal saved
@@ -172,7 +176,7 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
             return
         between_tasks = place.epoch == place.step == 0
         if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-            checkpoint.save(path, identity, place, learner.tensors() | {"started": started})
+            checkpoint.save(path, identity, place, learner.tensors() | {"started": started, "threads": threads})
             saved = monotonic()
         if not between_tasks:
             bar(place, loss)

@@ -34,6 +34,8 @@ class Target:
     def experiments(self, scale: str = "paper") -> list[Experiment]:
         """Raises BadInput for a scale that does not exist, or that this target does not have."""
         check_scale(scale)
+        if self.search and scale != "paper":
+            raise BadInput(f"a search for {self.preset} at scale {scale!r}: it has one, take --scale paper")
         if self.preset not in SCALES[scale]:
             raise BadInput(f"{self.preset} has no scale {scale!r}, which needs nothing to be downloaded; take short")
         preset = SCALES[scale][self.preset]

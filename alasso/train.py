@@ -6,6 +6,7 @@ from time import perf_counter
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from alasso.networks import accuracy, loss_and_gradient, pixels
 from alasso.surrogates import NoSurrogate
@@ -78,7 +79,8 @@ class Place:
 Watch = Callable[[Place, Learner | None, float], None]
 """Called after every step with the loss, and after every task; what it raises ends the run.
 
-Without a learner in the fit before a network of distributions is trained, of which no checkpoint is made.
+Without a learner where there is only a loss to look at: after the last step of a task, and in the fit before a network
+of distributions is trained, of which no checkpoint is made.
 """
 
 
@@ -103,6 +105,18 @@ def train_task(learner, task, protocol, seed: int, place: Place, watch: Watch) -
         place.epoch, place.step, place.total, place.noise = place.epoch + 1, 0, 0.0, None
 
 
+@torch.no_grad()
+def last_loss(learner, task, seed: int) -> float:
+    """Of a few images, after the last step: a step that diverges shows in the next one's loss, and this has none."""
+    images, labels = task.train()
+    few = torch.arange(min(8, len(labels)), device=labels.device)
+    images, labels = images.index_select(0, few), labels[few]
+    noise = generator(seed, "last loss", task.index)
+    theta, _ = learner.surrogate.train_at(learner.state, learner.theta, learner.network, noise)
+    logits = learner.network.logits(theta, pixels(images), learner.network.noise(len(labels), noise))
+    return F.cross_entropy(logits[:, task.outputs], labels).item()
+
+
 def train_stream(
     network, surrogate, stream, protocol, seed: int, device, watch: Watch, make=Learner, saved=None
 ) -> list[tuple[list[float], float, float]]:
@@ -125,6 +139,7 @@ def train_stream(
             elif protocol.reset_optimizer:
                 learner.reset_optimizer()
         train_task(learner, task, protocol, seed, place, watch)
+        watch(place, None, last_loss(learner, task, seed))
         began = perf_counter()
         learner.consolidate(task, generator(seed, "consolidate", task.index))
         evaluated = surrogate.evaluate_at(learner.state, learner.theta)

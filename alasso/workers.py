@@ -51,12 +51,11 @@ def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") ->
     """
     results.check_writable(folder)
     engine.prepare(todo)
-    commit = results.provenance()["commit"]
     waiting, killed, under_way = deque(todo), Counter(), {}
     while waiting or under_way:
         while waiting and engine.free(len(under_way)):
             job = waiting.popleft()
-            under_way[engine.submit(_train, *job, folder, commit)] = job
+            under_way[engine.submit(_train, *job, folder, run.CODE)] = job
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
             job = under_way.pop(future)
             engine.ended(future)
@@ -196,28 +195,28 @@ class Cluster:
         """Always: the scheduler holds what waits, and workers may come and go."""
         return True
 
-    def submit(self, function, experiment: Experiment, seed: int, folder: Path, commit: str | None) -> Future:
-        return self._executor.submit(function, experiment, seed, None, commit)
+    def submit(self, function, experiment: Experiment, seed: int, folder: Path, code: str) -> Future:
+        return self._executor.submit(function, experiment, seed, None, code)
 
     def ended(self, future: Future) -> None:
         """Nothing to give back."""
 
 
-def _train(experiment: Experiment, seed: int, folder: Path | None, commit: str | None) -> Run:
+def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) -> Run:
     """One run in a process of its own.
 
-    Without a folder it is on another machine: it leaves nothing behind when it ends, and raises BadInput if the code
-    there is not that of the commit.
+    Without a folder it is on another machine: it leaves nothing behind when it ends, and raises BadInput if its
+    `run.CODE` is another.
     """
     torch.set_num_threads(1)
     if folder is not None:
         return run.run(experiment, seed, folder, progress=False)
-    here = results.provenance()["commit"]
-    if here != commit:
-        raise BadInput(f"this worker has commit {here} of alasso, not {commit}; give it the same")
+    if code != run.CODE:
+        commit = results.provenance()["commit"]
+        raise BadInput(f"this worker has other code of alasso, of commit {commit}; give it what the others have")
     # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
     # on another. Where it is not, the run begins again.
-    folder = Path("~/.cache/alasso/runs").expanduser() / str(commit)
+    folder = Path("~/.cache/alasso/runs").expanduser() / code[:12]
     record = run.run(experiment, seed, folder, progress=False)
     experiment.path(folder, seed).unlink(missing_ok=True)
     return record

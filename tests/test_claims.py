@@ -55,8 +55,10 @@ def test_seeds_that_scatter_widen_the_verdict_by_two_standard_errors(tmp_path):
 def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
     write(tmp_path, "alasso-published", 0, 0.9)
+    assert claims.outcome(claim, PRESET, tmp_path) is None  # above whom?
     write(tmp_path, "none", 0, 0.5)
-    assert claims.outcome(claim, PRESET, tmp_path) is None  # SI has not run
+    assert "| at most 40.0 | open | +25.0 | 90.0; plain training 50.0; not run: SI |" in claims.table([claim], tmp_path)
+    assert "for 0 of 1 numbers" in claims.summary([claim], tmp_path)
     write(tmp_path, "si", 0, 0.7)
     found = claims.outcome(claim, PRESET, tmp_path)
     assert found.ours == pytest.approx(0.2)
@@ -68,11 +70,11 @@ def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):
     claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), at_least=True)
     write(tmp_path, "alasso-published", 0, 0.9)
     write(tmp_path, "none", 0, 0.5)
-    assert claims.outcome(claim, PRESET, tmp_path) is None  # 40 points so far; SI may yet come closer
+    assert "| at most 40.0 | open |" in claims.table([claim], tmp_path)  # 40 points so far; SI may yet come closer
     write(tmp_path, "none", 0, 0.8)
-    assert "| at most 10.0 | 90.0; plain training 80.0 | -5.0 | lower |" in claims.table([claim], tmp_path)
+    assert "| at most 10.0 | lower | -5.0 | 90.0; plain training 80.0; not run: SI |" in claims.table([claim], tmp_path)
     write(tmp_path, "si", 0, 0.7)
-    assert "| 10.0 | 90.0; plain training 80.0 |" in claims.table([claim], tmp_path)
+    assert "| 10.0 | lower | -5.0 | 90.0; plain training 80.0 |" in claims.table([claim], tmp_path)
 
 
 def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
@@ -81,10 +83,9 @@ def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
     assert claims.outcome(claim, PRESET, tmp_path) is None
     assert "not run yet" in claims.table([claim], tmp_path)
     write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
-    assert (
-        "| 90.0 | 80.0 | 80.0 | -10.0 | lower | `alasso run pmnist10 alasso-published --seed 0 --set a=3.0 --reference`"
-        in (claims.table([claim], tmp_path))
-    )
+    command = "alasso run pmnist10 alasso-published --seed 0 --set a=3.0 --reference"
+    row = f"| 90.0 | 80.0 | lower | -10.0 | 80.0 | Table 1 | `{command}` |"
+    assert row in claims.table([claim], tmp_path)
     assert "for 1 of 1 numbers: agrees 0, higher 0, lower 1" in claims.summary([claim], tmp_path)
 
 
@@ -115,7 +116,7 @@ def test_the_front_page_says_what_the_records_say():
         ends("split-cifar", f"{name}-{tuned('split-cifar', name).digest}") for name in ("alasso-published", "si")
     )
     assert f"keeps {statistics.mean(theirs) - statistics.mean(ours):.1f} points less than SI" in lines[3]
-    error = (statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs)) ** 0.5
+    error = statistics.stdev([a - b for a, b in zip(ours, theirs, strict=True)]) / len(ours) ** 0.5
     assert f"(standard error {error:.1f})" in lines[3]
 
 

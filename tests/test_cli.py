@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from alasso import cli, results
+from alasso import cli, datasets, results
 from alasso.presets import METHODS, PRESETS, experiment
 
 
@@ -140,6 +140,21 @@ def test_a_results_folder_that_cannot_be_written_is_named(capsys, tmp_path):
     line = refused(capsys, "run", "pmnist-tiny", "si", "--results", tmp_path / "file" / "results")
     assert "cannot write results here" in line
     assert str(tmp_path / "file" / "results") in line
+
+
+def test_a_path_that_no_system_has_is_named(capsys, tmp_path):
+    path = tmp_path / ("a" * 300)
+    for command in (["run", "pmnist-tiny", "si"], ["reproduce", "figure-4", "--dry-run"], ["collect"]):
+        assert str(path) in refused(capsys, *command, "--results", path)
+
+
+def test_an_interrupt_outside_a_run_gets_one_line(capsys, monkeypatch, tmp_path):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupted)
+    assert cli.main(["run", "pmnist-tiny", "si", "--results", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "alasso: stopped\n"
 
 
 def test_a_truncated_data_file_is_named_and_nothing_is_written(capsys, tmp_path, monkeypatch):

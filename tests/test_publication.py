@@ -102,10 +102,13 @@ def test_buttons_open_the_source_of_an_executed_notebook(theme, source):
     assert publication.source_url(theme) == source
     assert (ROOT / "notebooks" / source.rpartition("/")[2]).is_file()
     context = {"header_buttons": [{"label": "launch-buttons", "buttons": [{"url": theme}]}, {"label": "download"}]}
-    publication.point_to_sources(None, "results/executed/switches", None, context, None)
+    app = SimpleNamespace(srcdir=ROOT)
+    publication.point_to_sources(app, "results/executed/switches", None, context, None)
     assert context["header_buttons"][0]["buttons"][0]["url"] == source
-    publication.point_to_sources(None, "book/own_project", None, context, None)
-    assert context["header_buttons"] == [{"label": "download"}]
+    for other in ("book/own_project", "results/executed/figure-4-demo"):
+        none = {"header_buttons": list(context["header_buttons"])}
+        publication.point_to_sources(app, other, None, none, None)
+        assert none["header_buttons"] == [{"label": "download"}]
 
 
 def test_notebooks_for_colab_are_the_notebooks_after_one_cell(tmp_path):

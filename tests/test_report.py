@@ -140,7 +140,7 @@ def test_findings_order_methods_and_say_what_each_paid():
             "single": runs("single", [0.8, None], [0.8, 0.8]),
         }
     ).splitlines()
-    assert "Of the 2 methods" in text[0]
+    assert "Of the 2 methods that have run with their usual settings" in text[0]
     assert "**SI** keeps most, 70.0 %: 5.0 points more than plain" in text[0]
     assert text[0].endswith("with a single seed of each.")
     assert "learned each task to 70.0 %, 10.0 points below a network of its own, and lost 0.0." in text[1]
@@ -151,7 +151,7 @@ def test_findings_order_methods_and_say_what_each_paid():
 def test_a_lead_comes_with_its_standard_error():
     runs = {"si": [run(0, 0.5), run(1, 0.7)], "none": [run(0, 0.4), run(1, 0.5)], "single": [run(0, 1.0)]}
     said = report.leader(runs)
-    assert "60.0 ± 14.1 %: 15.0 points more than plain training (standard error 11.2)" in said  # √(.01 + .0025)
+    assert "60.0 ± 14.1 %: 15.0 points more than plain training (standard error 5.0 over 2 seeds)" in said  # .1 and .2
     assert report.leader({name: runs[name] for name in ("si", "single")}) == ""
 
 

@@ -211,7 +211,7 @@ def test_a_killed_process_loses_no_run(tmp_path):
     check_all(todo, outcomes, folder, tmp_path)
 
 
-def stopped(chosen, seed, folder, commit):
+def stopped(chosen, seed, folder, code):
     raise Interrupted("saved; to go on: the command", signal.SIGTERM)
 
 
@@ -235,7 +235,7 @@ def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path
     assert "killed 3 times" in workers.log_path(todo[1], tmp_path).read_text()
 
 
-def deadly(chosen, seed, folder, commit):
+def deadly(chosen, seed, folder, code):
     if seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return runner.run(chosen, seed, folder, progress=False)
@@ -270,7 +270,7 @@ def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
     scratch = tmp_path / "home" / ".cache" / "alasso" / "runs"
     with workers.Cluster(cluster.scheduler_address) as engine:
         assert engine.slots() == 2
-        started = scratch / str(results.provenance()["commit"]) / "pmnist-tiny"
+        started = scratch / runner.CODE[:12] / "pmnist-tiny"
         thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
         outcomes = list(workers.compute(todo, folder, engine))
         thread.join()
@@ -284,9 +284,9 @@ def test_dask_reports_a_failure_and_refuses_other_code(cluster, targets, drawn, 
     assert command(tmp_path, "figure-x", *address) == 1
     assert capsys.readouterr().err.count("it takes colour images") == 2
     assert len(list(tmp_path.glob("pmnist-tiny/*.json"))) == 2
-    monkeypatch.setattr(results, "provenance", lambda: {"commit": "f" * 40})
+    monkeypatch.setattr(runner, "CODE", "f" * 64)
     assert command(tmp_path, "figure-4", *address) == 1
-    assert f"not {'f' * 40}; give it the same" in capsys.readouterr().err
+    assert "this worker has other code of alasso, of commit" in capsys.readouterr().err
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys):

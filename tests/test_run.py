@@ -43,6 +43,12 @@ def test_a_record_of_another_loop_or_precision_than_asked_for_is_refused(tmp_pat
     assert start(tmp_path) == record, "nothing was asked for"
 
 
+def test_the_reference_loop_has_one_precision(tmp_path):
+    with pytest.raises(BadInput, match="precision bfloat16 of the reference loop: it has float32"):
+        start(tmp_path, reference=True, precision="bfloat16")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_line_says_so_in_one_line(tmp_path, capsys):
     start(tmp_path, precision="bfloat16")
     chosen = [f"{name}={value}" for name, value in SETTINGS.items()]
@@ -105,6 +111,18 @@ def test_a_run_that_goes_on_started_when_it_first_did(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_now", lambda: "second")
     record = start(tmp_path)
     assert (record.started, record.finished) == ("first", "second")
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_had(tmp_path):
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        stop_after(7, tmp_path)
+        torch.set_num_threads(1)
+        assert start(tmp_path).threads == 2
+        assert torch.get_num_threads() == 1, "the next run may have its own"
+    finally:
+        torch.set_num_threads(usual)
 
 
 def test_what_was_killed_between_record_and_cleaning_up_is_cleaned_up_when_asked_for(tmp_path, monkeypatch):

@@ -245,6 +245,14 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path):
         start(tmp_path)
 
 
+@pytest.mark.parametrize("method", ["none", "ewc", "imm-mode", "vcl", "dropout"])
+def test_a_last_step_that_explodes_is_noticed_though_no_other_follows(tmp_path, method):
+    once = SETTINGS | {"learning_rate": "1e30", "batch_size": "100000", "epochs": "1", "tasks": "1"}
+    with pytest.raises(Diverged, match=r"diverged: loss .* at task 1"):
+        start(tmp_path, method, settings=once)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatch, capsys):
     hot = SETTINGS | {"learning_rate": "1e30"}
     with pytest.raises(Diverged, match=r"diverged: loss .* at task 1, epoch 1, step 2 of `alasso run .*a=1\.8"):

@@ -150,10 +150,11 @@ def test_the_fit_is_watched_and_timed(network, stream, monkeypatch):
         MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", lambda *given: watched.append(given)
     )
     steps = PROTOCOL.epochs * -(-stream[0].epoch_size // PROTOCOL.batch_size)
-    fit, training = watched[:steps], watched[steps:]
-    assert all(learner is None for _, learner, _ in fit)
-    assert all(learner for _, learner, _ in training)
-    assert all(loss > 0 for *_, loss in fit)
+    seen = [learner is not None for _, learner, _ in watched]
+    assert seen == [False] * steps + [True] * steps + [False, True], (
+        "fit, steps, a look at the last one, the task's end"
+    )
+    assert all(loss > 0 for *_, loss in watched)
 
     slow = iter(range(10**6))
     monkeypatch.setattr("alasso.train.perf_counter", lambda: next(slow))

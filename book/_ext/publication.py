@@ -62,7 +62,9 @@ def point_to_sources(app, pagename, templatename, context, doctree):
     """Executed notebooks are not in the repository: what is opened is their source. Other pages open nowhere."""
     groups = [group for group in context.get("header_buttons", []) if group.get("label") == "launch-buttons"]
     for group in groups:
-        if not pagename.startswith(EXECUTED):
+        # A page of `alasso reproduce` has no notebook of its own.
+        notebook = Path(app.srcdir, "notebooks", pagename.removeprefix(EXECUTED)).with_suffix(".ipynb")
+        if not (pagename.startswith(EXECUTED) and notebook.exists()):
             context["header_buttons"].remove(group)
         for button in group["buttons"]:
             button["url"] = source_url(button["url"])
