@@ -83,7 +83,7 @@ def leader(runs: dict[str, list[Run]]) -> str:
 def figure(*methods: str) -> Figure:
     """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset."""
     panels = _panels(methods)
-    drawing, axes = plt.subplots(len(panels), figsize=(7.2, 3.9 * len(panels)), squeeze=False)
+    drawing, axes = plt.subplots(len(panels), figsize=(6.0, 3.9 * len(panels)), squeeze=False)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
         plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
         ax.set_title(preset, loc="left", fontsize="medium")

@@ -87,7 +87,7 @@ def updated(readme: str, block: str) -> str:
 
 def draw(runs: list[Run]) -> None:
     plots.use_style()
-    figure, ax = plt.subplots(figsize=(7.2, 3.6))
+    figure, ax = plt.subplots(figsize=(6.0, 3.6))
     plots.average_accuracy(ax, runs)
     figure.savefig(FIGURE, metadata={"Date": None}, facecolor="white")
 
