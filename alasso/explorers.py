@@ -169,7 +169,7 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
     def readout(v: Mapping) -> str:
         sweep, omega_hat = importance(v)
         return (
-            f"ω = {sweep.omega:.1e} over a move of {abs(sweep.move):.2g} makes Ω̂ = {omega_hat.item():.1e} on the "
+            f"ω = {sweep.omega:.1e} over a move of {abs(sweep.move):.1e} makes Ω̂ = {omega_hat.item():.1e} on the "
             f"observed side, and {v['a'] * omega_hat.item() + v['epsilon']:.1e} on the other."
         )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alasso import results
 from alasso.errors import BadInput
-from alasso.presets import SCALES, Experiment
+from alasso.presets import METHODS, SCALES, Experiment
 from alasso.protocol import Protocol, choose
 from alasso.results import Run
 from alasso.targets import TARGETS, check_scale
@@ -81,8 +81,9 @@ class Costs:
     """Estimates from records: time is proportional to epochs and to the work of one (`_work`), within one network.
 
     Times are core-seconds, those of a record times its threads: one run has one thread, and as many run as there are
-    cores. Of the records nearest in work, one of the fast loop counts before any other, then one of the same method,
-    then the latest.
+    cores. Of the records nearest in work, those of the fast loop count before any other, then those that have a
+    distribution for each weight if the run has one; methods differ little beside these. The quickest of them tells, as
+    the others had a machine that did something else besides.
     """
 
     def __init__(self, *folders: Path):
@@ -105,21 +106,30 @@ class Costs:
         ratios = {name: _work(wanted) / _work(protocol) for name, _, protocol in similar}
 
         def distance(known: tuple[str, Run, Protocol]) -> tuple:
-            name, run, _ = known
-            fast, alike = run.loop != "reference", run.method == job.experiment.method
-            return max(ratios[name], 1 / ratios[name]), fast, alike, run.finished
+            name, run, protocol = known
+            fast, alike = run.loop != "reference", _mean_field(run.method) == _mean_field(job.experiment.method)
+            return max(ratios[name], 1 / ratios[name]), fast, alike, -_of_an_epoch(run, protocol)
 
         nearest = min(distance(known)[0] for known in similar)
         name, run, protocol = max(
             (k for k in similar if isclose(distance(k)[0], nearest)), key=lambda k: distance(k)[1:]
         )
-        epoch = sum(run.seconds) * run.threads / (protocol.tasks * protocol.epochs)
+        epoch = _of_an_epoch(run, protocol)
         basis = f"{name}: {epoch:.3g} core-seconds an epoch"
         if not isclose(ratios[name], 1):
             basis += f", × {ratios[name]:.3g} for its work"
         if run.method != job.experiment.method:
             basis += f", of {run.method}"
         return Estimate(epoch * ratios[name] * wanted.tasks * wanted.epochs, basis)
+
+
+def _mean_field(method: str) -> bool:
+    return method in METHODS and METHODS[method].mean_field
+
+
+def _of_an_epoch(run: Run, protocol: Protocol) -> float:
+    """Core-seconds."""
+    return sum(run.seconds) * run.threads / (protocol.tasks * protocol.epochs)
 
 
 def wall_seconds(core_seconds: Sequence[float], cores: int) -> float:

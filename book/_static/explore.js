@@ -31,7 +31,7 @@
       const far = v.a * past.importance + v.epsilon;
       return {
         lines,
-        readout: `ω = ${scientific(omega)} over a move of ${move.toFixed(3)} makes Ω̂ = ` +
+        readout: `ω = ${scientific(omega)} over a move of ${scientific(Math.abs(move))} makes Ω̂ = ` +
           `${scientific(past.importance)} on the observed side, and ${scientific(far)} on the other.`,
       };
     },
