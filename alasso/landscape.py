@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,14 @@ BATCH = 5000
 COLUMNS = ("displacement", "path_integral", "slope", "observed", "unobserved")  # of a sample, besides its layer
 
 
+class Epoch(NamedTuple):
+    """Where training stands after an epoch of the first task."""
+
+    loss: float  # L, over all its images
+    path_integral: float  # Σ ω
+    squared_displacement: float  # mean of (θ − θ̂⁰)² over the parameters
+
+
 @dataclass(frozen=True)
 class FirstTask:
     """A network before and after its first task. θ̂⁰, θ̂¹ and ω¹ are (P,)."""
@@ -41,6 +50,7 @@ class FirstTask:
     previous: Tensor
     theta: Tensor
     path_integral: Tensor
+    epochs: list[Epoch]
 
 
 def first_task(preset: str, seed: int) -> FirstTask:
@@ -56,8 +66,16 @@ def first_task(preset: str, seed: int) -> FirstTask:
     network = build_network(protocol, dataset)
     theta = initial_theta(network, task, protocol, seed, "cpu", Learner)
     learner = Learner(network, SI(c=0), theta, task, protocol)  # weightless: plain training that keeps ω
-    train_task(learner, task, protocol, seed, Place(), lambda *_: None)
-    return FirstTask(network, task, learner.state.anchor, learner.theta.detach(), learner.state.path_integral)
+    steps, epochs = -(-task.epoch_size // protocol.batch_size), []
+
+    def watch(place: Place, learner: Learner, _loss: float) -> None:
+        if place.step == steps:
+            (loss,) = losses(network, task, [learner.theta])
+            moved = (learner.theta - learner.state.anchor).double()
+            epochs.append(Epoch(loss, learner.state.path_integral.double().sum().item(), moved.square().mean().item()))
+
+    train_task(learner, task, protocol, seed, Place(), watch)
+    return FirstTask(network, task, learner.state.anchor, learner.theta.detach(), learner.state.path_integral, epochs)
 
 
 @torch.no_grad()
@@ -100,13 +118,13 @@ def _after_push(layers, sums, layer: int, unit: int, push: Tensor) -> tuple[Tens
 
 
 @torch.no_grad()
-def losses(first: FirstTask, thetas: list[Tensor]) -> list[float]:
-    """L of the first task at each of these parameters, (P,) each: the mean over its training images."""
-    images, labels = first.task.train()
+def losses(network: MLP, task: PermutedTask, thetas: list[Tensor]) -> list[float]:
+    """L of a task at each of these parameters, (P,) each: the mean over its training images."""
+    images, labels = task.train()
     totals = [0.0] * len(thetas)
     for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         for n, theta in enumerate(thetas):
-            totals[n] += F.cross_entropy(first.network.logits(theta, pixels(x)), y, reduction="sum").item()
+            totals[n] += F.cross_entropy(network.logits(theta, pixels(x)), y, reduction="sum").item()
     return [total / len(labels) for total in totals]
 
 
@@ -174,7 +192,10 @@ def path(preset: str, seed: int, folder: Path) -> Path:
 
 
 def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Path) -> Path:
-    """Write a sample with its provenance, six digits a number; `loss` is L at θ̂⁰, θ̂¹ and as far again beyond."""
+    """Write a sample with its provenance, six digits a number, and each Epoch.
+
+    `loss` is L at θ̂⁰, θ̂¹ and as far again beyond.
+    """
     record = {
         "preset": preset,
         "seed": seed,
@@ -182,8 +203,9 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
         **results.provenance(),
         "dataset_sha256": first.task.dataset.sha256,
         "parameters": first.network.size,
-        "loss": losses(first, [first.previous, first.theta, 2 * first.theta - first.previous]),
+        "loss": losses(first.network, first.task, [first.previous, first.theta, 2 * first.theta - first.previous]),
         "path_integral_sum": first.path_integral.double().sum().item(),
+        "epochs": [epoch._asdict() for epoch in first.epochs],
         "layer": measured.layer.tolist(),
         **{name: [float(f"{value:.6g}") for value in asdict(measured)[name]] for name in COLUMNS},
     }

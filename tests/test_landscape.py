@@ -1,6 +1,6 @@
 """Rises along single parameters against full forward passes, and the first task against the training loop."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from alasso import landscape, results
 from alasso.networks import MLP, pixels
-from alasso.presets import experiment
+from alasso.presets import PRESETS, experiment
 from alasso.run import build_network
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator, permuted_stream
@@ -97,10 +97,29 @@ def test_the_slope_is_the_limit_of_the_rises(first):
 
 
 def test_losses_fall_along_the_training(first):
-    before, middle, after = landscape.losses(first, [first.previous, (first.previous + first.theta) / 2, first.theta])
+    before, middle, after = landscape.losses(
+        first.network, first.task, [first.previous, (first.previous + first.theta) / 2, first.theta]
+    )
     assert before > middle > after
     images, labels = first.task.train()
     assert after == pytest.approx(full_loss(first.network, first.theta.double(), images, labels), rel=1e-5)
+
+
+def test_epochs_lead_from_one_end_of_the_training_to_the_other(monkeypatch):
+    """The first ones are those of a training that ends there; the last one is where the task ends."""
+    usual = PRESETS["pmnist-tiny"]
+
+    def trained(epochs):
+        changed = replace(usual, protocol=replace(usual.protocol, epochs=epochs))
+        monkeypatch.setitem(PRESETS, "pmnist-tiny", changed)
+        return landscape.first_task("pmnist-tiny", seed=3)
+
+    three, one = trained(3), trained(1)
+    assert len(three.epochs) == 3
+    assert three.epochs[:1] == one.epochs
+    (loss,) = landscape.losses(three.network, three.task, [three.theta])
+    moved = (three.theta - three.previous).double()
+    assert three.epochs[-1] == (loss, three.path_integral.double().sum().item(), moved.square().mean().item())
 
 
 def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
@@ -111,6 +130,7 @@ def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
         np.testing.assert_allclose(asdict(again)[name], column, rtol=1e-5)
     assert about["command"] == "python -m alasso.landscape pmnist-tiny 0"
     assert all(a > b for a, b in pairwise(about["loss"][:2]))
+    assert about["epochs"] == [epoch._asdict() for epoch in first.epochs]
     assert file == landscape.path("pmnist-tiny", 0, tmp_path)
 
 
