@@ -40,6 +40,22 @@ def learned(runs: list[Run]) -> list[float]:
     return [float(run.matrix.diagonal().mean()) for run in runs]
 
 
+def forgotten(runs: list[Run]) -> list[float]:
+    """How far tasks have fallen below their best, averaged over all but the last, a run."""
+    return [metrics.forgetting(run.matrix) for run in runs]
+
+
+def cells(runs: list[Run]) -> str:
+    """Of a row of a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
+    seeds = ", ".join(f"{100 * value:.1f}" for value in kept(runs))
+    return f"{percent(kept(runs))} | {seeds} | {percent(learned(runs))} | {percent(forgotten(runs))}"
+
+
+def commits(runs: list[Run]) -> str:
+    """Those whose code made these runs."""
+    return ", ".join(sorted({str(run.commit)[:7] + "+" * bool(run.dirty) for run in runs}))
+
+
 def effect(usual: list[Run], changed: list[Run]) -> str:
     """What a change does to what is kept, in points: as `percent`, of the differences seed by seed.
 
@@ -98,9 +114,7 @@ def table(*methods: str) -> str:
         for method in (method for method in methods if method in runs):
             mine = runs[method]
             name = f"{METHODS[method].label}, `{preset}`"
-            seeds = ", ".join(f"{100 * value:.1f}" for value in kept(mine))
-            forgotten = percent([metrics.forgetting(run.matrix) for run in mine])
-            rows.append(f"| {name} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {forgotten} |")
+            rows.append(f"| {name} | {cells(mine)} |")
             notes.append(f"- {name}: {standing(method, runs)}{provenance(mine)}")
     return "\n".join([*rows, "", *notes])
 
@@ -123,9 +137,9 @@ def standing(method: str, runs: dict[str, list[Run]]) -> str:
 
 def provenance(runs: list[Run]) -> str:
     """A sentence with the command of the first seed, the commits and the versions behind some runs."""
-    commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
     versions = ", ".join(sorted({run.versions["torch"].partition("+")[0] for run in runs}))
-    return f"`{runs[0].again}`, {len(runs)} seed{'s' * (len(runs) > 1)} in all; commit {commits}, PyTorch {versions}."
+    seeds = f"{len(runs)} seed{'s' * (len(runs) > 1)} in all"
+    return f"`{runs[0].again}`, {seeds}; commit {commits(runs)}, PyTorch {versions}."
 
 
 def settings(*methods: str) -> str:
@@ -160,13 +174,8 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
         f"|{'---|' * 7}",
     ]
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
-        seeds = ", ".join(f"{100 * value:.1f}" for value in kept(mine))
-        lost = percent([metrics.forgetting(run.matrix) for run in mine])
         hours = min(sum(run.seconds) * run.threads for run in mine) / 3600
-        rows.append(
-            f"| {METHODS[mine[0].method].label} | {percent(kept(mine))} | {seeds} | {percent(learned(mine))} | {lost} "
-            f"| {hours:.2g} | `{mine[0].again}` |"
-        )
+        rows.append(f"| {METHODS[mine[0].method].label} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
     return "\n".join(rows)
 
 
@@ -177,12 +186,11 @@ def conditions(preset: str, runs: list[Run]) -> str:
     moments = "reset between tasks" if chosen["reset_optimizer"] else "kept from task to task"
     seeds = sorted({run.seed for run in runs})
     made = f"{len(runs)} run{'s' * (len(runs) > 1)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    commits = ", ".join(sorted({str(run.commit)[:7] for run in runs}))
     ways = ", ".join(sorted({f"{run.loop} loop in {run.precision}" for run in runs}))
     return (
         f"`{preset}`: {PRESETS[preset].about} {chosen['tasks']} tasks{classes}, {chosen['epochs']} epochs a task in "
         f"batches of {chosen['batch_size']}, by Adam at {chosen['learning_rate']:g} with its moments {moments}; "
-        f"{runs[0].parameters:,} parameters. {made}; {ways}; commit {commits}."
+        f"{runs[0].parameters:,} parameters. {made}; {ways}; commit {commits(runs)}."
     )
 
 
@@ -198,7 +206,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
         if "single" in runs:
             gain = 100 * np.mean(learned(runs[name])) - kept_by["single"]
             line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
-        lines.append(f"{line}, and lost {100 * np.mean([metrics.forgetting(run.matrix) for run in runs[name]]):.1f}.")
+        lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f}.")
     return "\n".join(f"- {line}" for line in lines)
 
 

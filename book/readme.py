@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from alasso import metrics, plots, report
+from alasso import plots, report
 from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
 from alasso.search import tuned
@@ -51,12 +51,11 @@ def table(preset: str, runs: list[Run]) -> str:
         "|---|---|---|---|---|",
     ]
     for method, mine in groups.items():
-        lost = report.percent([metrics.forgetting(run.matrix) for run in mine])
+        lost = report.percent(report.forgotten(mine))
         lines.append(
             f"| {METHODS[method].label} | {report.percent(report.kept(mine))} % | {lost} | {len(mine)} "
             f"| `{mine[0].again}` |"
         )
-    commits = sorted({run.commit[:7] + ("+" if run.dirty else "") for run in runs})
     torch = sorted({run.versions["torch"] for run in runs})
     said = [report.leader(report.of_preset(preset)), note]  # the leader of all that ran, not of those shown
     lines += ["", " ".join(filter(None, said))]
@@ -67,7 +66,7 @@ def table(preset: str, runs: list[Run]) -> str:
     made = [name + f" ({'; '.join(of)})" * (len(precisions) > 1) for name, of in precisions.items()]
     several = "Mean ± sample standard deviation over seeds; " * any(len(mine) > 1 for mine in groups.values())
     lines += [
-        f"{several or 'One seed each; '}commit {', '.join(commits)}, PyTorch {', '.join(torch)}, "
+        f"{several or 'One seed each; '}commit {report.commits(runs)}, PyTorch {', '.join(torch)}, "
         f"matrix products in {', '.join(made)}."
     ]
     return "\n".join(lines)
