@@ -245,34 +245,34 @@ def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[st
 def by_weight(folder: Path | None = None) -> str:
     """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
     presets = ("pmnist30", SCALES["short"]["pmnist30"])
-    columns = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in presets)
-    rows = [f"| method | c, weight of the past | {columns} |", "|---|---|---|---|"]
-    groups = []
+    groups = {}
     for name in METHODS:
-        if name in BOUNDS:
-            continue
-        cells, tried = {}, ({}, *GRIDS["pmnist30"].get(name, ()))
-        for changes in tried:
-            mine = [recorded(experiment(preset, name, changes), folder) for preset in presets]
-            if any(mine):
-                usual, own = (vars(experiment(presets[0], name, some).surrogate) for some in ({}, changes))
-                said = [f"{key} = {own[key]:g}" for key in own if own[key] != usual[key] and key != "c"]
-                weight = ", ".join([f"{own['c']:g}", *said]) if "c" in own else "none"
-                weight += ", the literature's" * ("c" in own and own == usual)
-                cells[own.get("c"), weight] = mine
-        if cells:
-            groups.append((name, dict(sorted(cells.items()))))
-    # Methods in the order of the best they have reached, first at the paper's epochs.
-    groups.sort(key=lambda group: [-_best(column) for column in zip(*group[1].values(), strict=True)])
-    for name, cells in groups:
-        for (_, weight), mine in cells.items():
+        tried = [[experiment(preset, name, c) for preset in presets] for c in ({}, *GRIDS["pmnist30"].get(name, ()))]
+        cells = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
+        cells = {weight: mine for weight, mine in sorted(cells.items()) if any(mine)}
+        if cells and name not in BOUNDS:
+            groups[name] = cells
+
+    def best(name: str) -> list[float]:
+        columns = zip(*groups[name].values(), strict=True)
+        return [max((np.mean(kept(runs)) for runs in column if runs), default=0) for column in columns]
+
+    epochs = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in presets)
+    rows = [f"| method | c, weight of the past | {epochs} |", "|---|---|---|---|"]
+    for name in sorted(groups, key=best, reverse=True):
+        for (_, weight), mine in groups[name].items():
             shares = " | ".join(percent(kept(runs)) if runs else "not run" for runs in mine)
             rows.append(f"| {METHODS[name].label} | {weight} | {shares} |")
     return "\n".join(rows)
 
 
-def _best(groups: Iterable[list[Run]]) -> float:
-    return max((float(np.mean(kept(runs))) for runs in groups if runs), default=0.0)
+def _weight(chosen: Experiment) -> tuple[float, str]:
+    """c, and how a table writes it, with what else is not the method's own."""
+    usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
+    if "c" not in own:
+        return 0.0, "none"
+    others = [f"{name} = {own[name]:g}" for name in own if own[name] != usual[name] and name != "c"]
+    return own["c"], ", ".join([f"{own['c']:g}", *others, *["the literature's"] * (own == usual)])
 
 
 def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:
