@@ -59,6 +59,10 @@ METHODS = {
     "multi": Method("multi task", NoSurrogate(), {"joint": True}),
 }
 
+ABLATIONS = ("alasso-si-importance", "alasso-symmetric", "alasso-coupled")
+BOUNDS = ("single", "multi")
+"""No rivals: they keep the old data, or a network for each task."""
+
 PRESETS = {
     "pmnist-tiny": Preset(
         "Permuted MNIST in miniature: checks that everything runs, shows nothing else.",

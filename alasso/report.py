@@ -8,14 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
 from alasso.results import Run
 from alasso.run import load
 from alasso.search import FIRST_ROUND, GRIDS, tuned
 from alasso.targets import TARGETS
-
-BOUNDS = ("single", "multi")
-"""No rivals: they keep the old data, or a network for each task."""
 
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
@@ -78,11 +75,14 @@ def standard_error(values: list[float]) -> float:
 
 
 def leader(runs: dict[str, list[Run]]) -> str:
-    """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is."""
-    values = {name: kept(mine) for name, mine in runs.items() if name not in BOUNDS}
-    first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
-    if not others:
+    """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is.
+
+    Parts of a method are no methods; empty where there are not two of these.
+    """
+    values = {name: kept(mine) for name, mine in runs.items() if name not in (*BOUNDS, *ABLATIONS)}
+    if len(values) < 2:
         return ""
+    first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
     lead = 100 * (np.mean(values[first]) - np.mean(values[others[0]]))
     leads = differences(runs[others[0]], runs[first])
     if len(leads) > 1:
@@ -199,7 +199,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
     order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
     best = order[0]
-    lines = [leader(runs)] if len(runs.keys() - set(BOUNDS)) > 1 else []
+    lines = [leader(runs)] if leader(runs) else []
     for name in order:
         behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
