@@ -71,3 +71,13 @@ def test_more_epochs_help_whom_the_caption_says():
     assert min(gain("si"), gain("alasso-published")) > 1
     assert 0.45 < gain("mas") < 0.55
     assert max(gain("si", c="1"), gain("alasso-published", c="10")) < 1
+
+
+def test_the_curve_of_table_1_rises_as_the_page_says():
+    page = (ROOT / "notebooks" / "pmnist_full.ipynb").read_text(encoding="utf-8")
+    assert "With five ours still rises at 4" in page
+    shares = [
+        statistics.mean(report.kept(report.recorded(experiment("pmnist30-short", "alasso-published", {"a": a}))))
+        for a in ("1", "2", "3", "4")
+    ]
+    assert shares == sorted(shares)
