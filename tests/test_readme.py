@@ -75,9 +75,10 @@ def test_more_epochs_help_whom_the_caption_says():
 
 def test_the_curve_of_table_1_rises_as_the_page_says():
     page = (ROOT / "notebooks" / "pmnist_full.ipynb").read_text(encoding="utf-8")
-    assert "With five ours still rises at 4" in page
+    assert "ours rises up to 3 and is level from there" in page
     shares = [
         statistics.mean(report.kept(report.recorded(experiment("pmnist30-short", "alasso-published", {"a": a}))))
-        for a in ("1", "2", "3", "4")
+        for a in ("1", "2", "3", "4", "5")
     ]
-    assert shares == sorted(shares)
+    assert shares[:3] == sorted(shares[:3])
+    assert max(shares[2:]) - min(shares[2:]) < 0.015 < shares[2] - shares[1]
