@@ -247,7 +247,8 @@ def by_weight(folder: Path | None = None) -> str:
     presets = ("pmnist30", SCALES["short"]["pmnist30"])
     groups = {}
     for name in METHODS:
-        tried = [[experiment(preset, name, c) for preset in presets] for c in ({}, *GRIDS["pmnist30"].get(name, ()))]
+        settings = ({}, *GRIDS["pmnist30"].get(name, ()))
+        tried = [[experiment(preset, name, changes) for preset in presets] for changes in settings]
         cells = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
         cells = {weight: mine for weight, mine in sorted(cells.items()) if any(mine)}
         if cells and name not in BOUNDS:
@@ -279,8 +280,7 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
     """Sentences: which methods keep more at a preset with another setting than with what their search found."""
     said = []
     for name, mine in searched(benchmark, preset, folder).items():
-        tried = [recorded(experiment(preset, name, changes), folder) for changes in ({}, *GRIDS[benchmark][name])]
-        best = max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
+        best = best_of(benchmark, preset, name, folder)
         if np.mean(kept(best)) > np.mean(kept(mine)):
             old, new = mine[0].hyperparameters, best[0].hyperparameters
             sides = [
@@ -289,6 +289,12 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
             ]
             said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")
     return said
+
+
+def best_of(benchmark: str, preset: str, method: str, folder: Path | None = None) -> list[Run]:
+    """The runs at a preset that keep most, of a method's own setting and those that the benchmark's search tried."""
+    tried = [recorded(experiment(preset, method, changes), folder) for changes in ({}, *GRIDS[benchmark][method])]
+    return max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
 
 
 def _cut(benchmark: str) -> str:
