@@ -173,12 +173,10 @@ def _kept(runs: list[Run]) -> str:
 
 def seeds(result: Outcome) -> str:
     """Every seed behind an outcome, in percent; of a difference, the other side with its name, and who is missing."""
-    ours = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.runs))
     if not result.rival:
-        return ours
-    theirs = ", ".join(f"{100 * value:.1f}" for value in report.kept(result.rival))
+        return report.each(result.runs)
     missing = f"; not run: {'; '.join(result.missing)}" if result.missing else ""
-    return f"{ours}; {METHODS[result.rival[0].method].label} {theirs}{missing}"
+    return f"{report.each(result.runs)}; {METHODS[result.rival[0].method].label} {report.each(result.rival)}{missing}"
 
 
 def summary(claims: list[Claim], folder: Path | None = None) -> str:

@@ -44,8 +44,12 @@ def forgotten(runs: list[Run]) -> list[float]:
 
 def cells(runs: list[Run]) -> str:
     """Of a row of a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
-    seeds = ", ".join(f"{100 * value:.1f}" for value in kept(runs))
-    return f"{percent(kept(runs))} | {seeds} | {percent(learned(runs))} | {percent(forgotten(runs))}"
+    return f"{percent(kept(runs))} | {each(runs)} | {percent(learned(runs))} | {percent(forgotten(runs))}"
+
+
+def each(runs: list[Run]) -> str:
+    """What is kept, seed by seed, in percent."""
+    return ", ".join(f"{100 * value:.1f}" for value in kept(runs))
 
 
 def commits(runs: list[Run]) -> str:
