@@ -203,7 +203,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
     order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
     best = order[0]
-    lines = [leader(runs)] if leader(runs) else []
+    lines = [*filter(None, [leader(runs)])]
     for name in order:
         behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
@@ -253,10 +253,10 @@ def by_weight(folder: Path | None = None) -> str:
     for name in METHODS:
         settings = ({}, *GRIDS["pmnist30"].get(name, ()))
         tried = [[experiment(preset, name, changes) for preset in presets] for changes in settings]
-        cells = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
-        cells = {weight: mine for weight, mine in sorted(cells.items()) if any(mine)}
-        if cells and name not in BOUNDS:
-            groups[name] = cells
+        found = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
+        found = {weight: mine for weight, mine in sorted(found.items()) if any(mine)}
+        if found and name not in BOUNDS:
+            groups[name] = found
 
     def best(name: str) -> list[float]:
         columns = zip(*groups[name].values(), strict=True)
