@@ -3,7 +3,9 @@
     python benchmarks/speed.py [--steps 200] [--out benchmarks/results]
 
 Cases take turns, a block of steps each, so that a machine whose speed drifts slows all of them; medians are compared.
-Run it on a quiet machine. The book's page *Speed* is drawn from the file it writes.
+Each case is made several times, because copies of one code differ by some per cent with where their vectors happen to
+lie in memory; a smaller difference between two cases says nothing. Run it on a quiet machine. The book's page *Speed*
+is drawn from the file it writes.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -34,21 +36,33 @@ from alasso.surrogates import ALASSO, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream
 from alasso.train import Learner
 
-THREADS, BATCH, BLOCK = 2, 256, 10
+THREADS, BATCH, BLOCK, COPIES = 2, 256, 10, 3
 TABLE_B = MLP((784, 2000, 2000, 10))
 
+Step = Callable[[], object]
 
-def timed(cases: dict[str, Callable[[], object]], count: int, block: int = BLOCK) -> dict[str, float]:
-    """Median seconds of each case over at least `count` calls, in turns of `block`; the first turn warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(-(-count // block) + 1):
-        for name, call in cases.items():
-            for _ in range(block):
-                began = perf_counter()
-                call()
-                if turn:
-                    seconds[name].append(perf_counter() - began)
-    return {name: median(values) for name, values in seconds.items()}
+
+def timed(
+    cases: dict[str, Callable[[], Step]], count: int, block: int = BLOCK, copies: int = COPIES
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Median seconds of each case over at least `count` calls, and of each of its copies; each value makes a copy.
+
+    Cases take turns of `block` calls; the first turn of each copy warms up.
+    """
+    calls = {name: [make() for _ in range(copies)] for name, make in cases.items()}
+    seconds = {name: [[] for _ in range(copies)] for name in cases}
+    for turn in range(-(-count // (block * copies)) + 1):
+        for copy in range(copies):
+            for name in cases:
+                for _ in range(block):
+                    began = perf_counter()
+                    calls[name][copy]()
+                    if turn:
+                        seconds[name][copy].append(perf_counter() - began)
+    return (
+        {name: median(chain(*values)) for name, values in seconds.items()},
+        {name: [median(mine) for mine in values] for name, values in seconds.items()},
+    )
 
 
 def second_task(make, network, surrogate, task):
@@ -63,7 +77,7 @@ def second_task(make, network, surrogate, task):
     return learner
 
 
-def stepper(learner, task, gather=lambda images, index: images.index_select(0, index)) -> Callable[[], None]:
+def stepper(learner, task, gather=lambda images, index: images.index_select(0, index)) -> Step:
     """One step on a fresh batch, by default gathered as the loop does it."""
     (images, labels), noise = task.train(), generator(0, "noise")
     epoch = iter(())
@@ -79,7 +93,7 @@ def stepper(learner, task, gather=lambda images, index: images.index_select(0, i
     return step
 
 
-def as_it_comes(step: Callable[[], None]) -> Callable[[], None]:
+def as_it_comes(step: Step) -> Step:
     """The same step with float32 products as PyTorch takes them if nobody asks for another route."""
 
     def default() -> None:
@@ -91,13 +105,13 @@ def as_it_comes(step: Callable[[], None]) -> Callable[[], None]:
     return default
 
 
-def undone(make, task, precision: str) -> dict[str, Callable[[], None]]:
+def undone(make, task, precision: str) -> dict[str, Callable[[], Step]]:
     """A fast step of ALASSO without one of the things that make it fast, for each of them."""
 
     def learner():
         return second_task(make, TABLE_B, ALASSO.published(), task)
 
-    def patched(name: str, value) -> Callable[[], None]:
+    def patched(name: str, value) -> Step:
         step = stepper(learner(), task)
 
         def call() -> None:
@@ -106,22 +120,29 @@ def undone(make, task, precision: str) -> dict[str, Callable[[], None]]:
 
         return call
 
-    by_autograd, four_bytes = learner(), learner()
-    dtype = fast.PRECISIONS[precision]
-    by_autograd.low, by_autograd.gradient = None, fast.AutogradGradient(TABLE_B, by_autograd.theta, BATCH, dtype)
-    four_bytes.state = four_bytes.state._replace(side=four_bytes.state.side.float())
+    def by_autograd() -> Step:
+        mine, dtype = learner(), fast.PRECISIONS[precision]
+        mine.low, mine.gradient = None, fast.AutogradGradient(TABLE_B, mine.theta, BATCH, dtype)
+        return stepper(mine, task)
+
+    def four_bytes() -> Step:
+        mine = learner()
+        mine.state = mine.state._replace(side=mine.state.side.float())
+        return stepper(mine, task)
+
+    def two_calls(x, weight, bias):
+        return torch.addmm(bias, x, weight.T).relu_()
+
     return {
-        "one compiled walk": patched("_compiled_update", lambda: fast.update),
-        "backward pass by hand": stepper(by_autograd, task),
-        "observed side in one byte": stepper(four_bytes, task),
-        "bias and rectifier in the product's call": patched(
-            "_linear_relu", lambda x, weight, bias: torch.addmm(bias, x, weight.T).relu_()
-        ),
-        "batches gathered by rows": stepper(learner(), task, gather=lambda images, index: images[index]),
+        "one compiled walk": lambda: patched("_compiled_update", lambda: fast.update),
+        "backward pass by hand": by_autograd,
+        "observed side in one byte": four_bytes,
+        "bias and rectifier in the product's call": lambda: patched("_linear_relu", two_calls),
+        "batches gathered by rows": lambda: stepper(learner(), task, gather=lambda images, index: images[index]),
     }
 
 
-def products(network: MLP, dtype: torch.dtype) -> Callable[[], None]:
+def products(network: MLP, dtype: torch.dtype) -> Step:
     """The matrix products of one step and nothing else, into memory that is there."""
     triples = []
     for layer, (inputs, outputs) in enumerate(pairwise(network.sizes)):
@@ -139,21 +160,23 @@ def products(network: MLP, dtype: torch.dtype) -> Callable[[], None]:
 
 def bandwidth(size: int) -> tuple[float, dict[str, float]]:
     """The most bytes a second that a kernel moves on vectors of this size, and all that were tried."""
-    a, b, c = torch.rand(3, size).unbind()
-    eight, four = [torch.rand(size) for _ in range(8)], [torch.empty(size) for _ in range(4)]
 
     @torch.compile(dynamic=False, options={"cpp.dynamic_threads": True})
     def eight_to_four(read, write):
         for k, out in enumerate(write):
             out.copy_(read[k] + read[k + 4])
 
+    def vectors(count: int) -> list[torch.Tensor]:
+        return [torch.rand(size) for _ in range(count)]
+
+    # vectors read and written, and the kernel
     cases = {
-        "copy": (2, lambda: c.copy_(a)),
-        "add": (3, lambda: torch.add(a, b, out=c)),
-        "eight vectors to four": (12, lambda: eight_to_four(eight, four)),
+        "copy": (2, lambda a, b: b.copy_(a)),
+        "add": (3, lambda a, b, c: torch.add(a, b, out=c)),
+        "eight vectors to four": (12, lambda *all: eight_to_four(all[:8], all[8:])),
     }
-    seconds = timed({name: call for name, (_, call) in cases.items()}, 50)
-    rates = {name: vectors * 4 * size / seconds[name] for name, (vectors, _) in cases.items()}
+    seconds, _ = timed({name: partial(lambda n, f: partial(f, *vectors(n)), *case) for name, case in cases.items()}, 50)
+    rates = {name: count * 4 * size / seconds[name] for name, (count, _) in cases.items()}
     return max(rates.values()), rates
 
 
@@ -198,36 +221,39 @@ def measure(steps: int) -> dict:
     task = permuted_stream(mnist, 2, 0, permute_first=False)[1]
     precision = fast.native_precision("cpu")
     with fast.quick_float32("cpu") as route:
-        quick = partial(FastLearner, precision=precision)
-        published = ALASSO.published()
-        learners = {
-            "plain, eager": Plain(TABLE_B),
-            "ALASSO, eager": EagerALASSO(TABLE_B, published),
-            "ALASSO, reference": second_task(Learner, TABLE_B, published, task),
-            "plain, fast": second_task(quick, TABLE_B, NoSurrogate(), task),
-            "ALASSO, fast": second_task(quick, TABLE_B, published, task),
-            "ALASSO, fast, float32": second_task(FastLearner, TABLE_B, published, task),
+        quick, published = partial(FastLearner, precision=precision), ALASSO.published()
+
+        def fast_step(surrogate, network=TABLE_B, make=quick, tasks: int = 1) -> Callable[[], Step]:
+            def copy() -> Step:
+                learner = second_task(make, network, surrogate, task)
+                for _ in range(tasks - 1):
+                    learner.consolidate(task, None)
+                return stepper(learner, task)
+
+            return copy
+
+        cases: dict[str, Callable[[], Step]] = {
+            "plain, eager": lambda: as_it_comes(stepper(Plain(TABLE_B), task)),
+            "plain, eager, quicker products": lambda: stepper(Plain(TABLE_B), task),
+            "ALASSO, eager": lambda: as_it_comes(stepper(EagerALASSO(TABLE_B, published), task)),
+            "ALASSO, reference": lambda: as_it_comes(fast_step(published, make=Learner)()),
+            "plain, fast": fast_step(NoSurrogate()),
+            "ALASSO, fast": fast_step(published),
+            "ALASSO, fast, float32": fast_step(published, make=FastLearner),
         }
         for name in ("si", "ewc", "mas"):
-            learners[f"{METHODS[name].label}, fast"] = second_task(quick, TABLE_B, METHODS[name].surrogate, task)
-        vcl = MeanFieldMLP(TABLE_B.sizes)
-        learners["VCL, fast"] = second_task(quick, vcl, METHODS["vcl"].surrogate, task)
-        old = second_task(quick, TABLE_B, published, task)
-        for _ in range(98):
-            old.consolidate(task, None)
-        learners["ALASSO, fast, task 100"] = old
-        cases: dict[str, Callable] = {name: stepper(learner, task) for name, learner in learners.items()}
-        cases["plain, eager, quicker products"] = cases["plain, eager"]
-        for name in ("plain, eager", "ALASSO, eager", "ALASSO, reference"):
-            cases[name] = as_it_comes(cases[name])
-        cases["products alone"] = products(TABLE_B, fast.PRECISIONS[precision])
-        cases["products alone, float32"] = products(TABLE_B, torch.float32)
+            cases[f"{METHODS[name].label}, fast"] = fast_step(METHODS[name].surrogate)
+        cases["VCL, fast"] = fast_step(METHODS["vcl"].surrogate, MeanFieldMLP(TABLE_B.sizes))
+        cases["ALASSO, fast, task 100"] = fast_step(published, tasks=99)
+        cases["products alone"] = partial(products, TABLE_B, fast.PRECISIONS[precision])
+        cases["products alone, float32"] = partial(products, TABLE_B, torch.float32)
         without = undone(quick, task, precision)
-        cases |= {f"without {what}": step for what, step in without.items()}
-        seconds = timed(cases, steps)
+        cases |= {f"without {what}": make for what, make in without.items()}
+        seconds, copies = timed(cases, steps)
         without = {what: seconds.pop(f"without {what}") for what in without}
         best, rates = bandwidth(TABLE_B.size)
-        parts = whole_task(learners["ALASSO, fast"], task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
+        learner = second_task(quick, TABLE_B, published, task)
+        parts = whole_task(learner, task, seconds["ALASSO, fast"], PRESETS["pmnist30"].protocol)
         networks = convolutions(steps, precision)
     # read: θ, g, two moments, anchor, importance, path integral, and the side in one byte; written: θ, two moments,
     # path integral
@@ -264,7 +290,7 @@ def measure(steps: int) -> dict:
         "threads": THREADS, "steps": steps, "precision": precision, "float32 route": route,
         **results.provenance(),
         "ratios": {name: {"is": value, "reach": reach} for name, (value, reach) in ratios.items()},
-        "parameters": TABLE_B.size, "seconds": seconds, "without": without,
+        "parameters": TABLE_B.size, "seconds": seconds, "copies": copies, "without": without,
         "networks": networks, "task": parts, "floor": floor, "floor_float32": floor_float32,
         "bytes": wide, "bandwidth": rates, "flop": 2 * sum(
             BATCH * i * o * (3 if layer else 2) for layer, (i, o) in enumerate(pairwise(TABLE_B.sizes))
@@ -275,27 +301,29 @@ def measure(steps: int) -> dict:
 
 def convolutions(steps: int, precision: str) -> dict[str, dict[str, float]]:
     """Plain eager and fast ALASSO steps of Tables C and D, on random images: only their number matters here."""
-    found, quick = {}, partial(FastLearner, precision=precision)
-    for name, network, side, count in (
-        ("Table C", table_c(90), 32, steps),
-        ("Table D, 64 × 64", table_d(180, 64), 64, max(5, steps // 20)),
-        ("Table D, 224 × 224", table_d(180, 224), 64, max(1, steps // 70)),
+    found = {}
+    for name, network, side, count, copies in (
+        ("Table C", table_c(90), 32, steps, COPIES),
+        ("Table D, 64 × 64", table_d(180, 64), 64, max(5, steps // 20), 1),
+        ("Table D, 224 × 224", table_d(180, 224), 64, max(1, steps // 70), 1),
     ):
         images = torch.randint(0, 256, (4 * BATCH, 3, side, side), dtype=torch.uint8)
         task = RandomImages(images, torch.arange(4 * BATCH) % 3)
-        learners = {
-            "plain, eager": Plain(network, side),
-            "ALASSO, fast": second_task(quick, network, ALASSO.published(), task),
-        }
+
+        def alasso(precision=precision, at_once=None, network=network, task=task) -> Step:
+            learner = second_task(partial(FastLearner, precision=precision), network, ALASSO.published(), task)
+            learner.gradient.images = at_once or learner.gradient.images
+            return stepper(learner, task)
+
+        def plain(network=network, side=side, task=task) -> Step:
+            return as_it_comes(stepper(Plain(network, side), task))
+
+        cases = {"plain, eager": plain, "ALASSO, fast": alasso}
         if precision != "float32":
-            learners["ALASSO, fast, float32"] = second_task(FastLearner, network, ALASSO.published(), task)
+            cases["ALASSO, fast, float32"] = partial(alasso, "float32")
         if network.side == side:
-            whole = second_task(quick, network, ALASSO.published(), task)
-            whole.gradient.images = BATCH
-            learners["ALASSO, fast, whole batches"] = whole
-        cases = {name: stepper(learner, task) for name, learner in learners.items()}
-        cases["plain, eager"] = as_it_comes(cases["plain, eager"])
-        found[name] = timed(cases, count, block=min(BLOCK, count))
+            cases["ALASSO, fast, whole batches"] = partial(alasso, at_once=BATCH)
+        found[name], _ = timed(cases, count, min(BLOCK, count), copies)
     return found
 
 
