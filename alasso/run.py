@@ -181,8 +181,7 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
         if not between_tasks:
             bar(place, loss)
         if asked:
-            where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
-            raise Interrupted(f"stopped at {where}; to go on: {again}", asked[0])
+            raise Interrupted(f"stopped at {place}; to go on: {again}", asked[0])
 
     with _signals(lambda number, _frame: asked.append(number)):
         yield watch
@@ -202,8 +201,7 @@ def _signals(handler: Callable) -> Iterator[None]:
 
 def _mark_diverged(path: Path, command: str, surrogate, place: Place, loss: float) -> str:
     """Leave a note in the place of the record, so that the run is not tried again unasked; returns what it says."""
-    where = f"task {place.task + 1}, epoch {place.epoch + 1}, step {place.step}"
-    message = f"diverged: loss {loss} at {where} of `{command}` with {surrogate}"
+    message = f"diverged: loss {loss} at {place} of `{command}` with {surrogate}"
     with results.whole(path.with_suffix(".diverged")) as file:
         file.write(f"{message}\n{results.provenance()}\n".encode())
     checkpoint.remove(path)

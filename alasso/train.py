@@ -75,6 +75,11 @@ class Place:
     done: list[tuple[list[float], float, float]] = field(default_factory=list)
     """For each finished task: the accuracies on all tasks so far, the mean loss over its last epoch, seconds."""
 
+    def __str__(self):
+        if self.epoch and not self.step:
+            return f"task {self.task + 1}, the end of epoch {self.epoch}"
+        return f"task {self.task + 1}, epoch {self.epoch + 1}, step {self.step}"
+
 
 Watch = Callable[[Place, Learner | None, float], None]
 """Called after every step with the loss, and after every task; what it raises ends the run.
