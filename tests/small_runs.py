@@ -42,6 +42,8 @@ def forked(function) -> int:
         warnings.simplefilter("ignore")
         try:
             function()
+        except SystemExit as error:
+            os._exit(error.code)
         except BaseException as error:
             print(repr(error), file=sys.stderr)
             os._exit(99)

@@ -205,7 +205,9 @@ def opened(request, browser, pages):
     def each(viewport):
         context = browser.new_context(offline=True, viewport=viewport, color_scheme=request.param)
         context.set_default_timeout(15_000)
-        for page in (page for page in pages if "<main" in page.text):  # all but the redirect at the top of the site
+        shown = [page for page in pages if "<main" in page.text]
+        assert len(shown) == len(pages) - 1, "all but the redirect at the top of the site"
+        for page in shown:
             tab, faults = context.new_page(), []
             tab.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
             tab.on("console", lambda m, faults=faults: faults.append(m.text) if m.type == "error" else None)

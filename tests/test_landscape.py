@@ -1,7 +1,6 @@
 """Rises along single parameters against full forward passes, and the first task against the training loop."""
 
 from dataclasses import asdict, replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,15 +75,25 @@ def test_a_sample_holds_what_it_says(first):
     usual = full_loss(first.network, theta, images, labels)
     bounds = landscape.layer_bounds(first.network)
     assert np.bincount(measured.layer).tolist() == [20] * len(bounds)
-    for layer, displacement, observed, unobserved in zip(
-        measured.layer, measured.displacement, measured.observed, measured.unobserved, strict=True
+    slopes = landscape.slope(first)
+    for layer, displacement, path_integral, slope, observed, unobserved in zip(
+        *(getattr(measured, name) for name in ("layer", *landscape.COLUMNS)), strict=True
     ):
         start, end = bounds[layer]
         (k,) = (start + (delta[start:end] == displacement).nonzero().squeeze(1)).tolist()
+        assert (path_integral, slope) == (first.path_integral[k].item(), slopes[k].item())
         back, beyond = theta.clone(), theta.clone()
         back[k], beyond[k] = first.previous[k], theta[k] + delta[k]
         assert full_loss(first.network, back, images, labels) - usual == pytest.approx(observed, abs=1e-12)
         assert full_loss(first.network, beyond, images, labels) - usual == pytest.approx(unobserved, abs=1e-12)
+
+
+def test_a_parabola_bends_alike_on_both_sides_however_it_is_tilted():
+    displacement, curvature, tilt = np.array([1.0, -2.0]), 3.0, 0.7
+    rises = [curvature * step**2 + tilt * step for step in (-displacement, displacement)]
+    slope = np.full(2, tilt)
+    measured = landscape.Sample(np.zeros(2), displacement, np.zeros(2), slope, *rises)
+    np.testing.assert_allclose(measured.bends, [curvature * displacement**2] * 2)
 
 
 def test_the_slope_is_the_limit_of_the_rises(first):
@@ -129,7 +138,8 @@ def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
     for name, column in asdict(measured).items():
         np.testing.assert_allclose(asdict(again)[name], column, rtol=1e-5)
     assert about["command"] == "python -m alasso.landscape pmnist-tiny 0"
-    assert all(a > b for a, b in pairwise(about["loss"][:2]))
+    beyond = 2 * first.theta - first.previous
+    assert about["loss"] == landscape.losses(first.network, first.task, [first.previous, first.theta, beyond])
     assert about["epochs"] == [epoch._asdict() for epoch in first.epochs]
     assert file == landscape.path("pmnist-tiny", 0, tmp_path)
 

@@ -48,7 +48,13 @@ def test_a_page_is_made_again_if_what_it_depends_on_has_changed(small, tmp_path,
     assert not pages.execute(small, page, {"preset": "c"}, [data])
     page.write_text("torn")
     assert pages.execute(small, page, {"preset": "c"}, [data])
-    assert len(made) == 5
+    package = tmp_path / "alasso"
+    package.mkdir()
+    monkeypatch.setattr(pages, "__file__", str(package / "pages.py"))
+    for text in ("x = 1", "x = 2"):
+        (package / "formulas.py").write_text(text)
+        assert pages.execute(small, page, {"preset": "c"}, [data]), "the package is what a page is made with"
+    assert len(made) == 7
     assert all(name.endswith(".partial.ipynb") for name in made)
 
 

@@ -1,5 +1,6 @@
 """What pages say of runs, against numbers worked out by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -31,6 +32,28 @@ def test_a_seed_that_one_side_lacks_does_not_count():
     usual = [run(1, 0.6, 0.8), run(3, 0.1, 0.1)]
     assert report.effect(usual, [run(0, 1.0, 1.0), run(1, 0.7, 0.8), run(2, 0.0, 0.0)]) == "+5.0"
     assert report.effect(usual, [run(0, 1.0, 1.0)]) == report.effect(usual, []) == "not measured"
+
+
+def test_the_rows_and_sentences_of_a_page():
+    one = made_up(experiment("split-cifar", "si"), 0, [[0.8, None], [0.4, 0.9]])
+    assert report.cells([one]) == "65.0 | 65.0 | 85.0 | 40.0"
+    assert report.conditions("split-cifar", [one]).endswith(
+        " 30 tasks of 3 classes, 60 epochs a task in batches of 256, by Adam at 0.001 with its moments reset between "
+        "tasks; 1 parameters. 1 run, seed 0; reference loop in float32; commit 0000000."
+    )
+    slow = replace(one, seconds=[3600.0, 3600.0], threads=2)
+    assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 | `" in report.benchmark([[slow]])
+    assert report.provenance([one, one]) == f"`{one.again}`, 2 seeds in all; commit 0000000, PyTorch 2."
+
+
+def test_where_a_method_stands_among_those_that_keep_no_old_data():
+    runs = {name: [run(0, share)] for name, share in (("si", 0.6), ("none", 0.4), ("single", 1), ("mas", 0.5))}
+    runs["alasso-published"] = [run(0, 0.9)]
+    assert report.standing("si", runs) == (
+        "place 2 of 4, 20.0 points above plain training, 30.0 points below ALASSO, published, "
+        "40.0 points below single task. "
+    )
+    assert report.standing("single", runs) == ""
 
 
 def test_shares_are_said_in_percent():

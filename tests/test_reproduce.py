@@ -246,6 +246,7 @@ def test_processes_leave_with_their_parent(tmp_path):
     arguments = ["reproduce", "figure-j", "--seeds", "9", "--workers", "2", "--results", str(tmp_path)]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
     while not (tmp_path / "pmnist-demo").exists():
+        assert parent.poll() is None
         time.sleep(0.05)
     family = psutil.Process(parent.pid).children(recursive=True)
     assert len(family) >= 2

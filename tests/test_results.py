@@ -1,6 +1,7 @@
 """Result files: whole or not at all, and read back as they were written."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -135,3 +136,19 @@ def test_a_save_that_fails_leaves_the_old_record(tiny, tmp_path, monkeypatch):
         results.save(tiny[0], path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_code_that_differs_from_its_commit_is_dirty(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    provenance, code = results.provenance.__wrapped__, tmp_path / "alasso" / "formulas.py"
+    assert provenance()["dirty"] is provenance()["commit"] is None, "no checkout"
+    code.parent.mkdir()
+    code.write_text("1")
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    (tmp_path / "LOG.md").write_text("not code")
+    assert provenance()["dirty"] is False
+    assert provenance()["commit"] == results.git("rev-parse", "HEAD")
+    code.write_text("2")
+    assert provenance()["dirty"] is True

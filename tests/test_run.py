@@ -13,12 +13,39 @@ from small_runs import SETTINGS, forked, start, stop_after
 from alasso import checkpoint, cli, results
 from alasso import run as runner
 from alasso.errors import BadInput
+from alasso.networks import MLP
 from alasso.presets import experiment
-from alasso.train import Place
+from alasso.tasks import held_out, permuted_stream
+from alasso.train import Place, train_stream
 
 pytestmark = pytest.mark.usefixtures("small_runs")
 
 PATH = experiment("pmnist-tiny", "alasso-published", SETTINGS).path
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "stream"),
+    [
+        ("none", {}, lambda d: permuted_stream(d, 3, 1, permute_first=False)),
+        ("multi", {}, lambda d: permuted_stream(d, 3, 1, permute_first=False, joint=True)),
+        ("alasso-paper", {}, lambda d: permuted_stream(d, 3, 1, permute_first=True)),
+        ("si", {"validation": "true"}, lambda d: permuted_stream(held_out(d), 3, 1, permute_first=False)),
+    ],
+)
+def test_a_record_is_of_the_stream_and_the_seed_that_it_names(tmp_path, dataset, method, settings, stream):
+    chosen = experiment("pmnist-tiny", method, SETTINGS | settings)
+    record = runner.run(chosen, 1, tmp_path, progress=False, reference=True)
+    done = train_stream(MLP((9, 8, 3)), chosen.surrogate, stream(dataset), chosen.protocol, 1, "cpu", lambda *_: None)
+    assert record.loss == [loss for _, loss, _ in done]
+    assert [row[: n + 1] for n, row in enumerate(record.accuracy)] == [seen for seen, _, _ in done]
+
+
+def test_the_precision_of_a_record_is_that_of_its_products(tmp_path):
+    reference = start(tmp_path / "reference", reference=True).loss
+    assert start(tmp_path / "float32", precision="float32").loss == pytest.approx(reference, rel=1e-4)
+    rounded = start(tmp_path / "bfloat16", precision="bfloat16").loss
+    assert rounded == pytest.approx(reference, rel=0.1)
+    assert rounded != pytest.approx(reference, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -103,13 +103,7 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(tmp_path, kept, mo
         fast.FastLearner.step = signalled
         sys.exit(cli.main(arguments))
 
-    pid = os.fork()
-    if pid == 0:
-        try:
-            stopped()
-        except SystemExit as error:
-            os._exit(error.code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+    assert forked(stopped) == status
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert (
         "stopped at task 2, epoch 1, step 2; to go on: alasso run pmnist-tiny alasso-published --seed 0 --set" in said
@@ -225,11 +219,14 @@ def test_the_second_of_two_processes_waits_for_the_first_and_says_so(tmp_path, m
     owner = checkpoint.beside(path_of(tmp_path), "owner")
     pid = os.fork()
     if pid == 0:
-        step = fast.FastLearner.step
-        fast.FastLearner.step = lambda *arguments: (time.sleep(0.05), step(*arguments))[1]
-        start(tmp_path)
-        os._exit(0)
+        try:
+            step = fast.FastLearner.step
+            fast.FastLearner.step = lambda *arguments: (time.sleep(0.2), step(*arguments))[1]
+            start(tmp_path)
+        finally:  # or the child would go on with the tests
+            os._exit(0)
     while not (owner.exists() and owner.read_text()):
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the first process has ended"
         time.sleep(0.01)
     monkeypatch.setattr(runner, "train_stream", None)  # whatever is trained is trained by the first
     with pytest.warns(UserWarning, match=f"is being run by process {pid} on .*; waiting for it"):

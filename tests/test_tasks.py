@@ -40,6 +40,12 @@ def test_golden_hashes():
     assert digests == ["79bb35bee0574f76", "e16cbf0f88ffbb8c"]
 
 
+def test_golden_hash_of_what_is_held_out(dataset):
+    """As above: searches have chosen on these images."""
+    digest = hashlib.sha256(held_out(dataset).test_images.numpy().tobytes()).hexdigest()[:16]
+    assert digest == "2fcdf3731c791efb"
+
+
 def test_training_and_test_images_share_the_order_of_their_task(dataset):
     for task in permuted_stream(dataset, 4, seed=1, permute_first=True):
         for images, original in ((task.train()[0], dataset.train_images), (task.test()[0], dataset.test_images)):

@@ -1,6 +1,5 @@
 """The loop against loops written anew in plain torch, and what each kind of stream leaves alone."""
 
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from torch import nn
 
 from alasso import run as runner
 from alasso.errors import BadInput
-from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, table_c, table_d
+from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, pixels, table_c, table_d
 from alasso.presets import METHODS, experiment
 from alasso.protocol import INITIALISATIONS, Protocol
 from alasso.rivals import EWC, VCL
@@ -223,12 +222,12 @@ def test_a_split_preset_runs_from_its_name_to_its_record(run, tmp_path):
 
 
 def test_a_record_of_other_settings_is_not_taken_for_this_experiments(run, tmp_path):
-    """As it is under this name when a default has changed since: refused or trained again, but not passed off."""
+    """As it is under this name when a default has changed since."""
     run("pmnist-tiny", "si")
     path = experiment("pmnist-tiny", "si").path(tmp_path, 0)
     path.write_text(path.read_text().replace('"c": 0.1', '"c": 0.2'))
-    with suppress(BadInput):
-        assert run("pmnist-tiny", "si").hyperparameters["c"] == 0.1
+    with pytest.raises(BadInput, match=r"c=0\.2, not 0\.1"):
+        run("pmnist-tiny", "si")
 
 
 def test_images_that_the_network_cannot_take_are_refused(run, pictures, monkeypatch):
@@ -242,3 +241,27 @@ def test_images_that_the_network_cannot_take_are_refused(run, pictures, monkeypa
 def test_mixed_tasks_are_for_plain_training(method):
     with pytest.raises(BadInput, match=f"{method} with joint=true"):
         experiment("pmnist-tiny", method, {"joint": "true"})
+
+
+def test_no_two_steps_share_their_noise(stream):
+    seen = []
+
+    class Watched(MLP):
+        def noise(self, batch, generator):
+            seen.append(super().noise(batch, generator))
+            return seen[-1]
+
+    network = Watched((9, 8, 3), (0.2, 0.5))
+    train_stream(network, NoSurrogate(), stream, PROTOCOL, 0, "cpu", lambda *_: None)
+    assert len({tuple(noise[0].flatten().tolist()) for noise in seen}) == len(seen) > 50
+
+
+def test_the_loss_of_a_task_is_the_mean_over_its_images(network, stream):
+    """Whatever the size of the last batch: θ hardly moves here, so the mean can be taken of all at once."""
+    still = replace(PROTOCOL, batch_size=60, learning_rate=1e-12)
+    (_, loss, _), *_ = train_stream(network, NoSurrogate(), stream, still, 0, "cpu", lambda *_: None)
+    images, labels = stream[0].train()
+    assert len(labels) % 60
+    theta = network.init(generator(0, "initialisation", 0))
+    expected = nn.functional.cross_entropy(network.logits(theta, pixels(images)), labels).item()
+    assert loss == pytest.approx(expected, rel=1e-6)
