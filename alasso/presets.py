@@ -85,7 +85,7 @@ PRESETS = {
     "pmnist30": Preset(
         "Permuted MNIST, 30 tasks (Figures 4–7 left, J, K, Table 1).",
         Protocol(tasks=30),
-        cost="75 minutes to 2.3 hours on one core that multiplies in bfloat16, measured in results/pmnist30",
+        cost="70 minutes to 2.3 hours on one core that multiplies in bfloat16, measured in results/pmnist30",
         expect="average accuracy after 30 tasks: ALASSO .94, about 15 points above all others (Table 1, Figure 5)",
     ),
     "pmnist100": Preset(

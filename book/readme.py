@@ -21,7 +21,7 @@ SHOWN = {  # the book has all methods
         "The settings are the literature's for the full data set, not tuned for this one.",
     ),
     "pmnist30": (
-        ("none", "si", "ewc", "mas", "alasso-published"),
+        ("none", "si", "ewc", "mas", "alasso-published", "alasso-paper"),
         "The paper's own experiment, at its size, with the literature's settings; another weight of the past changes "
         "the order, see below.",
     ),
