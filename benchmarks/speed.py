@@ -358,6 +358,6 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     found = measure(chosen.steps)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    name = f"speed-{found['machine']['instructions'].lower()}-{found['date'][:10]}.json"
+    name = f"speed-{found['machine']['instructions'].lower()}-{found['date'][:16].replace(':', '')}.json"
     (chosen.out / name).write_text(json.dumps(found, indent=1) + "\n")
     print(table(found))
