@@ -18,14 +18,26 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from unittest import mock
 
 import torch
 from peers import EagerALASSO, Plain
+from steps import (
+    BATCH,
+    BLOCK,
+    COPIES,
+    RandomImages,
+    Step,
+    as_it_comes,
+    bandwidth,
+    products,
+    second_task,
+    stepper,
+    timed,
+)
 
 from alasso import datasets, fast, results
 from alasso.fast import FastLearner
@@ -36,73 +48,8 @@ from alasso.surrogates import ALASSO, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream
 from alasso.train import Learner
 
-THREADS, BATCH, BLOCK, COPIES = 2, 256, 10, 3
+THREADS = 2
 TABLE_B = MLP((784, 2000, 2000, 10))
-
-Step = Callable[[], object]
-
-
-def timed(
-    cases: dict[str, Callable[[], Step]], count: int, block: int = BLOCK, copies: int = COPIES
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Median seconds of each case over at least `count` calls, and of each of its copies; each value makes a copy.
-
-    Cases take turns of `block` calls; the first turn of each copy warms up.
-    """
-    calls = {name: [make() for _ in range(copies)] for name, make in cases.items()}
-    seconds = {name: [[] for _ in range(copies)] for name in cases}
-    for turn in range(-(-count // (block * copies)) + 1):
-        for copy in range(copies):
-            for name in cases:
-                for _ in range(block):
-                    began = perf_counter()
-                    calls[name][copy]()
-                    if turn:
-                        seconds[name][copy].append(perf_counter() - began)
-    return (
-        {name: median(chain(*values)) for name, values in seconds.items()},
-        {name: [median(mine) for mine in values] for name, values in seconds.items()},
-    )
-
-
-def second_task(make, network, surrogate, task):
-    """A learner that has a first task behind it, so that its surrogate pulls."""
-    theta = network.lift(network.point.init(generator(0, "initialisation")))
-    learner = make(network, surrogate, theta, task, Protocol())
-    for step in range(3):
-        index = torch.arange(step * BATCH, (step + 1) * BATCH)
-        images, y = task.train()
-        learner.step(images[index], y[index], task.outputs, generator(0, "noise"))
-    learner.consolidate(task, generator(0, "consolidate"))
-    return learner
-
-
-def stepper(learner, task, gather=lambda images, index: images.index_select(0, index)) -> Step:
-    """One step on a fresh batch, by default gathered as the loop does it."""
-    (images, labels), noise = task.train(), generator(0, "noise")
-    epoch = iter(())
-
-    def step() -> None:
-        nonlocal epoch
-        index = next(epoch, None)
-        if index is None or len(index) < BATCH:
-            epoch = iter(batches(len(labels), BATCH, 0, 0, 0))
-            index = next(epoch)
-        learner.step(gather(images, index), labels[index], task.outputs, noise)
-
-    return step
-
-
-def as_it_comes(step: Step) -> Step:
-    """The same step with float32 products as PyTorch takes them if nobody asks for another route."""
-
-    def default() -> None:
-        route = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        step()
-        torch.set_float32_matmul_precision(route)
-
-    return default
 
 
 def undone(make, task, precision: str) -> dict[str, Callable[[], Step]]:
@@ -140,44 +87,6 @@ def undone(make, task, precision: str) -> dict[str, Callable[[], Step]]:
         "bias and rectifier in the product's call": lambda: patched("_linear_relu", two_calls),
         "batches gathered by rows": lambda: stepper(learner(), task, gather=lambda images, index: images[index]),
     }
-
-
-def products(network: MLP, dtype: torch.dtype) -> Step:
-    """The matrix products of one step and nothing else, into memory that is there."""
-    triples = []
-    for layer, (inputs, outputs) in enumerate(pairwise(network.sizes)):
-        x, w, d = (torch.rand(shape).to(dtype) for shape in ((BATCH, inputs), (outputs, inputs), (BATCH, outputs)))
-        triples += [(x, w.T, torch.empty_like(d)), (d.T, x, torch.empty_like(w))]
-        if layer:
-            triples.append((d, w, torch.empty_like(x)))
-
-    def multiply() -> None:
-        for a, b, out in triples:
-            torch.mm(a, b, out=out)
-
-    return multiply
-
-
-def bandwidth(size: int) -> tuple[float, dict[str, float]]:
-    """The most bytes a second that a kernel moves on vectors of this size, and all that were tried."""
-
-    @torch.compile(dynamic=False, options={"cpp.dynamic_threads": True})
-    def eight_to_four(read, write):
-        for k, out in enumerate(write):
-            out.copy_(read[k] + read[k + 4])
-
-    def vectors(count: int) -> list[torch.Tensor]:
-        return [torch.rand(size) for _ in range(count)]
-
-    # vectors read and written, and the kernel
-    cases = {
-        "copy": (2, lambda a, b: b.copy_(a)),
-        "add": (3, lambda a, b, c: torch.add(a, b, out=c)),
-        "eight vectors to four": (12, lambda *all: eight_to_four(all[:8], all[8:])),
-    }
-    seconds, _ = timed({name: partial(lambda n, f: partial(f, *vectors(n)), *case) for name, case in cases.items()}, 50)
-    rates = {name: count * 4 * size / seconds[name] for name, (count, _) in cases.items()}
-    return max(rates.values()), rates
 
 
 def whole_task(learner, task, step_seconds: float, protocol: Protocol) -> dict[str, float]:
@@ -325,18 +234,6 @@ def convolutions(steps: int, precision: str) -> dict[str, dict[str, float]]:
             cases["ALASSO, fast, whole batches"] = partial(alasso, at_once=BATCH)
         found[name], _ = timed(cases, count, min(BLOCK, count), copies)
     return found
-
-
-class RandomImages:
-    """A task whose images are noise."""
-
-    index, outputs = 0, slice(0, 3)
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
-        self.images, self.labels, self.epoch_size = images, labels, len(labels)
-
-    def train(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.images, self.labels
 
 
 def table(found: dict) -> str:
