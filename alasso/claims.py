@@ -152,8 +152,8 @@ def overview() -> str:
         f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2, about 15 points above all others; the "
         f"authors' code has $a$ = {own:g}.",
         f"**Another weight changes the order.** The $c$ that suits falls with the epochs: ALASSO's best of those tried "
-        f"is {early:g} at five and {late:g} at twenty. No method's was chosen at twenty epochs, which would settle the "
-        "comparison.",
+        f"is {early:g} at five and {late:g} at twenty. Nobody has searched all methods' weights alike at twenty "
+        "epochs; only that would settle the comparison.",
         f"**To the letter** the paper's formulas keep {_kept(full['alasso-paper'])} at twenty epochs and "
         f"{_kept(short['alasso-paper'])} at five. The authors' code adds a damping that the paper does not mention, "
         f"and a maximum; it keeps {_kept(full['alasso-published'])} and {_kept(short['alasso-published'])}.",

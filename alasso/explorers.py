@@ -84,7 +84,8 @@ def two_tasks() -> Explorer:
         "tasks",
         "A parameter between two tasks: the past's surrogate, the new task's loss, their sum, and the next surrogate",
         "One parameter that the past wants at 0 and the new task elsewhere, both with coefficient 1. c and a decide "
-        "where training stops (the thin line). c′ and a′ decide how steep the next surrogate is, and nothing else. "
+        "where training stops (the thin line), and so have a part in how steep the next surrogate is. c′ and a′ act on "
+        "that steepness only. "
         "With c′ = c and a′ = a it is the total loss on the stretch that training covered.",
         controls,
         (drawn,),

@@ -109,7 +109,7 @@ PRESETS = {
         hyperparameters={"si": {"damping": 1e-3}},
     ),
     "split-tiny-64": Preset(
-        "The same at Tiny ImageNet's own 64×64: a twelfth of the work.",
+        "Split Tiny ImageNet at the images' own 64×64: a twelfth of the work.",
         Protocol(
             "tiny-imagenet", 30, classes_per_task=6, network="table-d", image_side=64, epochs=60, reset_optimizer=True
         ),

@@ -94,7 +94,7 @@ def leader(runs: dict[str, list[Run]]) -> str:
     else:
         sureness = ", with a single seed" + " of each" * (len(values[first]) == len(values[others[0]]) == 1)
     return (
-        f"Of the {len(values)} methods that have run with their usual settings and keep no old data, "
+        f"Of the {len(values)} methods compared here that keep no old data, "
         f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {lead:.1f} points more than "
         f"{METHODS[others[0]].label}{sureness}."
     )
@@ -174,7 +174,8 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
     A group is one method with one setting, seed by seed.
     """
     rows = [
-        "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours, quickest | to make one again |",
+        "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours, fastest run "
+        "| command for one seed |",
         f"|{'---|' * 7}",
     ]
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
@@ -210,7 +211,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
         if "single" in runs:
             gain = 100 * np.mean(learned(runs[name])) - kept_by["single"]
             line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
-        lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f}.")
+        lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
 
 

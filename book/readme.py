@@ -49,7 +49,7 @@ def table(preset: str, runs: list[Run]) -> str:
     groups = {method: mine for method in methods if (mine := [run for run in runs if run.method == method])}
     lines = [
         f"| `{preset}`, {PRESETS[preset].protocol.tasks} tasks | average accuracy at the end | forgetting | seeds "
-        "| to make one again |",
+        "| command for one seed |",
         "|---|---|---|---|---|",
     ]
     for method, mine in groups.items():

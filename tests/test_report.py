@@ -163,12 +163,12 @@ def test_findings_order_methods_and_say_what_each_paid():
             "single": runs("single", [0.8, None], [0.8, 0.8]),
         }
     ).splitlines()
-    assert "Of the 2 methods that have run with their usual settings" in text[0]
+    assert "Of the 2 methods compared here that keep no old data" in text[0]
     assert "**SI** keeps most, 70.0 %: 5.0 points more than plain" in text[0]
     assert text[0].endswith("with a single seed of each.")
-    assert "learned each task to 70.0 %, 10.0 points below a network of its own, and lost 0.0." in text[1]
+    assert "learned each task to 70.0 %, 10.0 points below a network of its own, and lost 0.0 points." in text[1]
     assert "keeps 5.0 points less; it learned each task to 85.0 %, 5.0 points above" in text[2]
-    assert text[2].endswith("lost 40.0.")
+    assert text[2].endswith("lost 40.0 points.")
 
 
 def test_a_lead_comes_with_its_standard_error():
