@@ -1,5 +1,6 @@
 """What the published book says of its origin, where its buttons lead, and what the workflow may do."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from IPython.testing.globalipapp import start_ipython
 
 import alasso
+from alasso.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "book"), str(ROOT / "book" / "_ext")]
@@ -178,3 +180,15 @@ def test_the_pdf_has_open_solutions_and_no_code_that_is_only_offered(tmp_path, b
     assert tab.get_by_text("offered").count() == 0
     pdf.printed(page, tmp_path / "page.pdf", browser)
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_map_of_the_paper_leads_to_what_is_there():
+    cells = json.loads((ROOT / "notebooks" / "paper_vs_ours.ipynb").read_text(encoding="utf-8"))["cells"]
+    (rows,) = [text for cell in cells if (text := "".join(cell["source"])).startswith("## A map of the paper")]
+    named = re.findall(r"`(formulas|networks)\.(\w+)`", rows)
+    assert {name for _, name in named} >= {"total_loss", "si_importance", "perfect_importance", "table_c"}
+    for module, name in named:
+        assert callable(getattr(importlib.import_module(f"alasso.{module}"), name))
+    targets = set(re.findall(r"\b(?:figure|table)-[a-z0-9]+(?:-\w+)?", rows))
+    assert len(targets) > 5
+    assert targets <= TARGETS.keys()
