@@ -38,10 +38,6 @@ EQUATIONS = {  # (1) to (11), in the paper's order
     "other_side": ["side", "asymmetric", "total"],
     "perfect": ["perfect", "vertex", "recursion", "drop-new", "drop-past"],
 }
-CHAPTERS = [  # with exercises
-    *("forgetting", "surrogate", "perfect", "other_side", "tune_a", "decoupling"),
-    *("pmnist_full", "split_cifar", "split_tiny"),
-]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
@@ -160,7 +156,7 @@ def test_references_to_equations_show_the_numbers_of_the_paper(pages):
     assert [(label, number) for label, number in shown if numbers[label] != number] == []
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", TINY)
 def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
@@ -268,7 +264,7 @@ def test_figures_have_a_light_ground_in_dark_mode_too(opened):
         grounds = tab.locator("main img").evaluate_all("images => images.map(i => getComputedStyle(i).backgroundColor)")
         assert set(grounds) <= {"rgb(255, 255, 255)"}, page.path
         found += len(grounds)
-    assert found > len(CHAPTERS)
+    assert found > len(TINY)
 
 
 def test_pages_fit_a_phone(opened):
