@@ -21,10 +21,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from alasso import results
-from alasso.errors import BadInput
+from alasso.errors import BadInput, Notice
 from alasso.train import Place
 
 DIGEST = 64  # hex digits of a sha256, which open the file
+ASKED = {"loop", "precision", "device"}  # of a run's identity, what a command line can say
 
 
 def beside(record: Path, suffix: str) -> Path:
@@ -47,13 +48,18 @@ def save(record: Path, identity: dict, place: Place, tensors: dict) -> None:
 
 
 def load(record: Path, identity: dict) -> tuple[Place, dict] | None:
-    """The newest checkpoint that is whole and of this very run; warns, by name, of each that is not."""
+    """The newest checkpoint that is whole and of this very run; warns, by name, of each that is not.
+
+    Raises BadInput if it only has another loop, precision or device: going on would overwrite it.
+    """
     for path in (beside(record, "checkpoint"), beside(record, "checkpoint.before")):
         if path.exists():
             try:
                 return _verified(path, identity)
+            except BadInput:
+                raise
             except ValueError as error:
-                warnings.warn(f"{path} is not used: {error}", stacklevel=2)
+                warnings.warn(f"{path} is not used: {error}", Notice, stacklevel=2)
     return None
 
 
@@ -73,6 +79,8 @@ def _verified(path: Path, identity: dict) -> tuple[Place, dict]:
     if found != identity:
         names = [name for name in {**identity, **found} if found.get(name) != identity.get(name)]
         what = ", ".join(f"{name} {found.get(name)}, not {identity.get(name)}" for name in names)
+        if ASKED.issuperset(names):
+            raise BadInput(f"{path}: this run was begun with {what}; go on so, name another folder, or delete it")
         raise ValueError(f"it is of another run or other code: {what}")
     return place, tensors
 
@@ -118,7 +126,7 @@ def _take(lock: FileLock, record: Path) -> None:
             lock.acquire(timeout=0)
         except Timeout:
             holder = owner.read_text().strip() if owner.exists() else "another process"
-            warnings.warn(f"{record.name} is being run by {holder}; waiting for it", stacklevel=4)
+            warnings.warn(f"{record.name} is being run by {holder}; waiting for it", Notice, stacklevel=4)
             lock.acquire()
         owner.write_text(f"process {os.getpid()} on {platform.node()}\n")
     except OSError as error:

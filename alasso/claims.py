@@ -84,9 +84,10 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
     if not runs or (wanted and not any(wanted)):
         return None
     rival = max(filter(None, wanted), key=lambda mine: np.mean(report.kept(mine)), default=[])
-    values = report.differences(rival, runs) if rival else report.kept(runs)
+    values = report.kept(runs)
+    ours, values = report.difference(rival, runs) if rival else (float(np.mean(values)), values)
     return Outcome(
-        ours=float(np.mean(report.kept(runs)) - (np.mean(report.kept(rival)) if rival else 0)),
+        ours=ours,
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         error=report.standard_error(values),
         runs=runs,

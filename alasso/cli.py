@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from alasso import collect, fast, metrics, reproduce, results
-from alasso.errors import BadInput, Diverged, Interrupted
+from alasso.errors import BadInput, Diverged, Interrupted, Notice
 from alasso.presets import METHODS, PRESETS, experiment
 from alasso.protocol import seed
 from alasso.run import run
@@ -24,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
-        status = chosen.function(chosen)
+        with _notices():
+            status = chosen.function(chosen)
         sys.stdout.flush()
         return status
     except (BadInput, Diverged, Interrupted) as error:
@@ -41,6 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"alasso: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """Within, a Notice is a line of its own, without the place in the code that it comes from."""
+    usual = warnings.formatwarning
+
+    def one_line(message: Warning, category: type[Warning], *place) -> str:
+        return f"alasso: {message}\n" if issubclass(category, Notice) else usual(message, category, *place)
+
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _parser() -> argparse.ArgumentParser:

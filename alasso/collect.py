@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,9 @@ def run(folder: Path, check: bool) -> int:
         try:
             record = results.load(path)
         except BadInput as error:
-            complaints.append((name, str(error)))
+            complaints.append((name, str(error).removeprefix(f"{path}: ")))
+            if not check:
+                print(f"alasso: {error}", file=sys.stderr)
             continue
         rows.append((name, str(record.seed), *_row(record)))
         complaints += [(name, what) for what in problems(record, path)]

@@ -40,7 +40,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.datasets.utils import calculate_md5, download_url
 from tqdm import tqdm
 
-from alasso.errors import BadInput
+from alasso.errors import BadInput, Notice
 
 MNIST5K_MD5 = "1edea4bd327f562974bd5a5321bbb524"
 MNIST_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files only
@@ -96,7 +96,9 @@ def _load_prepared(name: str, root: Path) -> Dataset:
             _write_prepared(dataset, folder)
         except OSError as error:
             if not folder.exists():  # else another process has just written the same
-                warnings.warn(f"{name} is decoded in every run, as {root} cannot be written: {error}", stacklevel=3)
+                warnings.warn(
+                    f"{name} is decoded in every run, as {root} cannot be written: {error}", Notice, stacklevel=3
+                )
                 return dataset
     return _read_prepared(name, folder)
 

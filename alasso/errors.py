@@ -1,4 +1,4 @@
-"""What can end a run early; every message is one line."""
+"""What can end a run early, and what it may have to say; every message is one line."""
 
 
 class BadInput(ValueError):
@@ -7,6 +7,10 @@ class BadInput(ValueError):
 
 class Diverged(RuntimeError):
     """The loss is no longer a number, or absurdly large; the message says where and with which hyper-parameters."""
+
+
+class Notice(UserWarning):
+    """Nothing that ends a run, but whoever started it should know."""
 
 
 class Interrupted(RuntimeError):

@@ -9,17 +9,21 @@ field's forward pass is compiled.
 Hyper-parameters and the step count enter as 0-D tensors: no setting and no step compiles anything again.
 """
 
+import sys
+import sysconfig
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from alasso.errors import Notice
 from alasso.networks import CNN, MLP, images_at_once, loss_and_gradient, pixels
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -265,16 +269,23 @@ def quick_float32(device: str) -> Iterator[str]:
 
 @cache
 def can_compile() -> bool:
-    """Whether torch.compile finds a C++ compiler; without one the same formulas run uncompiled, and this says so."""
+    """Whether torch.compile finds a C++ compiler and Python's headers, which its output includes.
+
+    Without them the same formulas run uncompiled, and this says so.
+    """
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
+    missing = ""
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
-        warnings.warn("no C++ compiler (g++ or clang++): steps run uncompiled and slower; results agree", stacklevel=2)
-        return False
-    return True
+        missing = "C++ compiler (g++ or clang++)"
+    if sys.platform == "linux" and not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing = missing or "Python.h (in Debian's package python3-dev)"
+    if missing:
+        warnings.warn(f"no {missing}: steps run uncompiled and slower; results agree", Notice, stacklevel=2)
+    return not missing
 
 
 def _compile(function):

@@ -73,8 +73,8 @@ class Protocol:
             raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
         if self.initialisation not in INITIALISATIONS:
             raise BadInput(f"initialisation={self.initialisation}: {choose(self.initialisation, INITIALISATIONS)}")
-        if self.classes_per_task < 0:
-            raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be a whole number ≥ 0")
+        if self.classes_per_task < 0 or self.classes_per_task == 1:
+            raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be 0 or at least 2")
         if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):
             raise BadInput(f"dropout={text(self.dropout)}: dropout must be two shares below 1, such as 0.2,0.5")
         if not 32 <= self.image_side <= 1024 or self.image_side % 32:

@@ -73,8 +73,17 @@ def differences(usual: list[Run], changed: list[Run]) -> list[float]:
     return [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
 
 
+def difference(usual: list[Run], changed: list[Run]) -> tuple[float, list[float]]:
+    """How much more of what was learned is kept on average, and seed by seed.
+
+    Over the seeds that both have, so that the mean is that of the values beside it; over all where there are none.
+    """
+    found = differences(usual, changed)
+    return float(np.mean(found) if found else np.mean(kept(changed)) - np.mean(kept(usual))), found
+
+
 def standard_error(values: list[float]) -> float:
-    """Of the mean over seeds; 0, for want of knowledge, where there is one."""
+    """Of the mean over seeds; 0, for want of knowledge, where there are not two."""
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
@@ -87,15 +96,18 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if len(values) < 2:
         return ""
     first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
-    lead = 100 * (np.mean(values[first]) - np.mean(values[others[0]]))
-    leads = differences(runs[others[0]], runs[first])
+    lead, leads = difference(runs[others[0]], runs[first])
     if len(leads) > 1:
         sureness = f" (standard error {100 * standard_error(leads):.1f} over {len(leads)} seeds)"
+    elif leads:
+        sureness = ", with a single seed" + (
+            " of each" if len(values[first]) == len(values[others[0]]) else " that both have"
+        )
     else:
-        sureness = ", with a single seed" + " of each" * (len(values[first]) == len(values[others[0]]) == 1)
+        sureness = ", with no seed that both have"
     return (
         f"Of the {len(values)} methods compared here that keep no old data, "
-        f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {lead:.1f} points more than "
+        f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {100 * lead:.1f} points more than "
         f"{METHODS[others[0]].label}{sureness}."
     )
 

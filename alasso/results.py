@@ -109,13 +109,16 @@ def load(path: Path) -> Run:
             raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
         new = {f.name: f.default for f in fields(Run) if f.default is not MISSING}
         run = Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
-        tasks = run.protocol["tasks"]
-        if len(run.accuracy) != tasks or any(len(row) != tasks for row in run.accuracy):
+        tasks = (run.protocol | run.hyperparameters)["tasks"]
+        square = len(run.accuracy) == tasks and all(len(row) == tasks for row in run.accuracy)
+        if not square or run.matrix.shape != (tasks, tasks):
             raise BadInput(f"{path}: accuracy is not a matrix of {tasks} × {tasks} tasks; delete it and run again")
         return run
+    except BadInput:
+        raise
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); a record is a file, made by `alasso run`") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
 
 

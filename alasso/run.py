@@ -47,9 +47,9 @@ def run(
 
     The fast path trains, in the precision that suits the hardware, unless `reference` or `precision` say otherwise. A
     run that was killed goes on from its last checkpoint, if the same code made it, with as many threads as before.
-    Raises BadInput, before anything is trained, for a record that is there of another loop or precision than these
-    say, for both at once, for data that cannot be had or a folder that cannot be written; Interrupted after SIGINT or
-    SIGTERM; Diverged if the loss explodes, and again without training whenever the run is asked for.
+    Raises BadInput, before anything is trained, for a record or a checkpoint that is there of another loop or precision
+    than these say, for both at once, for data that cannot be had or a folder that cannot be written; Interrupted after
+    SIGINT or SIGTERM; Diverged if the loss explodes, and again without training whenever the run is asked for.
     """
     if reference and precision:
         raise BadInput(f"precision {precision} of the reference loop: it has float32; leave one of the two out")
@@ -139,9 +139,11 @@ def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: boo
 
 
 def load(experiment: Experiment, seed: int, folder: Path) -> Run:
-    """The record of a finished run. Raises BadInput if it is torn or was made with other settings."""
+    """The record of a finished run. Raises BadInput if it is torn, another's, or was made with other settings."""
     path = experiment.path(folder, seed)
     record = results.load(path)
+    if (record.preset, record.method, record.seed) != (experiment.preset, experiment.method, seed):
+        raise BadInput(f"{path}: the record of `{record.command}` under another's name; delete it and run again")
     experiment.check(record, path)
     return record
 
@@ -172,7 +174,9 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
         nonlocal saved
         if not (isfinite(loss) and loss < LARGEST_LOSS):
             raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
-        if learner is None:  # a fit that no checkpoint holds: who asks for an end is heard after it
+        if learner is None:
+            if asked and place.step:  # in a fit, of which there are no checkpoints
+                raise Interrupted(f"stopped in the fit before task {place.task + 1}; to begin again: {again}", asked[0])
             return
         between_tasks = place.epoch == place.step == 0
         if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:

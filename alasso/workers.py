@@ -143,7 +143,7 @@ class Processes:
 
     def submit(self, function, *arguments) -> Future:
         pool = self._idle.pop()
-        with _within_limits(self._count):
+        with _within_limits(self._count), _deaf():
             future = pool.submit(function, *arguments)
         self._busy[future] = pool
         return future
@@ -205,8 +205,8 @@ class Cluster:
 def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) -> Run:
     """One run in a process of its own.
 
-    Without a folder it is on another machine: it leaves nothing behind when it ends, and raises BadInput if its
-    `run.CODE` is another.
+    Without a folder it is on another machine: it leaves no record or note behind when it ends, and raises BadInput if
+    its `run.CODE` is another.
     """
     torch.set_num_threads(1)
     if folder is not None:
@@ -217,9 +217,12 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) ->
     # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
     # on another. Where it is not, the run begins again.
     folder = Path("~/.cache/alasso/runs").expanduser() / code[:12]
-    record = run.run(experiment, seed, folder, progress=False)
-    experiment.path(folder, seed).unlink(missing_ok=True)
-    return record
+    path = experiment.path(folder, seed)
+    try:
+        return run.run(experiment, seed, folder, progress=False)
+    finally:
+        for left in (path, path.with_suffix(".diverged")):
+            left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -234,8 +237,20 @@ def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)  # threads do not survive a fork
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started within ignores Ctrl-C, which is its parent's to hear, until its run listens itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start() -> None:
-    """A process leaves with its parent, however that went; until its run listens itself, Ctrl-C is the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process leaves with its parent, however that went."""
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

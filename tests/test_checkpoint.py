@@ -9,6 +9,7 @@ import torch
 from small_runs import forked
 
 from alasso import checkpoint, results
+from alasso.errors import Notice
 from alasso.train import Place
 
 IDENTITY = {"run": "this", "code": "now"}
@@ -35,8 +36,8 @@ def test_a_checkpoint_of_a_gpu_is_read_without_one(record, monkeypatch):
     assert load(record) == (1, [0.0, 1.0, 2.0])
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
-        save(record, device="cuda")
-    with pytest.warns(UserWarning, match="it is of another run or other code: device cuda, not None"):
+        save(record, code="1")
+    with pytest.warns(Notice, match="it is of another run or other code: code 1, not None"):
         assert load(record) == (1, [0.0, 1.0, 2.0]), "the one before"
 
 

@@ -68,6 +68,15 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     assert claims.seeds(found) == "90.0; SI 70.0"
 
 
+def test_a_difference_is_over_the_seeds_that_both_have(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
+    for seed, share in enumerate((0.95, 0.85, 0.75)):
+        write(tmp_path, "alasso-published", seed, share)
+    write(tmp_path, "si", 2, 0.7)
+    found = claims.outcome(claim, PRESET, tmp_path)
+    assert (found.ours, found.error, found.verdict(claim)) == (pytest.approx(0.05), 0, "lower")
+
+
 def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):
     claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), at_least=True)
     write(tmp_path, "alasso-published", 0, 0.9)

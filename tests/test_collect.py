@@ -131,6 +131,8 @@ def test_dirty_torn_and_misnamed_records_are_found(folder, capsys, committed):
     assert f"its settings belong to {path.name}" in check(folder, capsys)
     moved.write_text("{")
     assert "not a whole result record" in check(folder, capsys)
+    assert cli.main(["collect", "--results", str(folder)]) == 0
+    assert capsys.readouterr().err == f"alasso: {moved}: not a whole result record; delete it and run again\n"
     moved.unlink()
     moved.mkdir()
     assert "cannot be read (Is a directory)" in check(folder, capsys)

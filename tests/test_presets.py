@@ -270,7 +270,8 @@ def test_targets_commands_make_the_same_experiments_again():
         ({"network": "table-b"}, "network=table-b: unknown; did you mean table-"),
         ({"network": "table-c"}, "network=table-c, classes_per_task=0: the mlp goes with permuted pixels"),
         ({"classes_per_task": 3}, "network=mlp, classes_per_task=3"),
-        ({"classes_per_task": -3}, "classes_per_task=-3: classes_per_task must be a whole number ≥ 0"),
+        ({"classes_per_task": -3}, "classes_per_task=-3: classes_per_task must be 0 or at least 2"),
+        ({"classes_per_task": 1, "network": "table-c"}, "classes_per_task=1: classes_per_task must be 0 or at least 2"),
         ({"image_side": 100}, "image_side=100: image_side must be a multiple of 32"),
         ({"image_side": 0}, "image_side=0"),
         ({"initialisation": "glorit"}, "initialisation=glorit: unknown; did you mean glorot"),
@@ -290,3 +291,10 @@ def test_an_experiment_of_values_that_are_out_of_range_is_refused_as_typed():
         ((name, text),) = settings.items()
         with pytest.raises(BadInput, match=f"{name}={text}"):
             experiment("pmnist-tiny", method, settings)
+
+
+def test_without_imms_drop_transfer_networks_may_have_their_own_dropout():
+    for preset, settings in (("pmnist-demo", {"dropout": "0.2,0.5"}), ("split-cifar", {})):
+        with pytest.raises(BadInput, match=r"^imm-mean with .* set drop=false$"):
+            experiment(preset, "imm-mean", settings)
+        assert experiment(preset, "imm-mean", {**settings, "drop": "false"})

@@ -178,6 +178,15 @@ def test_a_lead_comes_with_its_standard_error():
     assert report.leader({name: runs[name] for name in ("si", "single")}) == ""
 
 
+def test_a_lead_is_over_the_seeds_that_both_have():
+    runs = {"si": [run(0, 0.9), run(1, 0.5)], "none": [run(1, 0.4)]}
+    assert "70.0 ± 28.3 %: 10.0 points more than plain training, with a single seed that both have." in report.leader(
+        runs
+    )
+    runs["none"] = [run(7, 0.4)]
+    assert "30.0 points more than plain training, with no seed that both have." in report.leader(runs)
+
+
 def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
     matrix = [[0.1 * (k + 1) if k <= n else None for k in range(6)] for n in range(6)]
     ax = plots.final_by_task(plt.figure().subplots(), [made_up(experiment("split-cifar", "si"), 0, matrix)])

@@ -116,6 +116,16 @@ def test_that_pages_cannot_be_made_is_said_before_anything_runs(targets, tmp_pat
     assert command(tmp_path, "figure-4", "--scale", "tiny", "--dry-run") == 0
 
 
+def test_data_that_cannot_be_had_is_said_once_and_before_anything_runs(targets, tmp_path, capsys, monkeypatch):
+    def nowhere(name):
+        raise BadInput(f"{name}: nowhere")
+
+    monkeypatch.setattr(workers.datasets, "load", nowhere)
+    assert command(tmp_path / "new", "figure-4", "--scale", "tiny") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "alasso: mnist5k: nowhere"
+    assert list((tmp_path / "new").rglob("*.*")) == [], "no run was started, none left a log"
+
+
 def test_there_are_no_more_processes_than_runs_nor_than_the_system_allows(targets, tmp_path, capsys, monkeypatch):
     made, arguments = [], ["figure-4", "--scale", "tiny", "--workers", "256", "--dry-run"]
     monkeypatch.setattr(workers, "_pool", lambda: made.append(SimpleNamespace(shutdown=lambda **_: None)) or made[-1])

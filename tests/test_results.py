@@ -109,6 +109,23 @@ def test_a_matrix_of_another_size_than_the_protocols_is_refused(tiny, tmp_path, 
         results.load(path)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hyperparameters": None},
+        {"protocol": [1]},
+        {"accuracy": [["a", None], ["b", "c"]]},
+        {"accuracy": [[[0.5], None], [0.5, 0.5]]},
+        {"accuracy": 3},
+    ],
+)
+def test_a_record_with_values_of_another_type_is_refused(tiny, tmp_path, wrong):
+    path = tmp_path / "strange.json"
+    path.write_text(json.dumps(json.loads(tiny[1].read_text()) | wrong))
+    with pytest.raises(BadInput, match=r"strange\.json: not a whole result record"):
+        results.load(path)
+
+
 def test_a_folder_in_the_place_of_a_record_is_refused_by_name(tmp_path):
     with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\); a record is a file"):
         results.load(tmp_path)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,7 +97,7 @@ def test_a_record_of_another_precision_that_another_process_has_just_finished_is
         start(tmp_path, precision="float32")
 
 
-@pytest.mark.parametrize("changed", ["CODE", "torch", "device"])
+@pytest.mark.parametrize("changed", ["CODE", "torch", "data"])
 def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
     straight = start(tmp_path / "straight")
     stop_after(7, tmp_path / "killed")
@@ -105,12 +106,32 @@ def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
     elif changed == "torch":
         monkeypatch.setattr(torch, "__version__", "1.0")
     else:
-        pretend(PATH(tmp_path / "killed", 0), device="cuda")
+        pretend(PATH(tmp_path / "killed", 0), data="0" * 64)
     named = changed.lower()
     with pytest.warns(UserWarning, match=f"is not used: it is of another run or other code: {named} .*, not ") as said:
         record = start(tmp_path / "killed")
     assert all("\n" not in str(warning.message) for warning in said)
     assert (record.accuracy, record.loss) == (straight.accuracy, straight.loss)
+
+
+@pytest.mark.parametrize(("asked", "begun"), [("loop", "reference"), ("precision", "bfloat16"), ("device", "cuda")])
+def test_a_checkpoint_of_another_loop_precision_or_device_is_refused_and_kept(tmp_path, asked, begun):
+    stop_after(7, tmp_path)
+    record = PATH(tmp_path, 0)
+    pretend(record, **{asked: begun})
+    kept = checkpoint.beside(record, "checkpoint").read_bytes()
+    with pytest.raises(BadInput, match=rf"\.checkpoint: this run was begun with {asked} {begun}, not .*go on so"):
+        start(tmp_path)
+    assert checkpoint.beside(record, "checkpoint").read_bytes() == kept
+    assert not record.exists()
+
+
+@pytest.mark.parametrize("kind", [{"seed": 5}, {"method": "si"}, {"preset": "pmnist-demo"}])
+def test_a_record_under_the_name_of_another_is_refused(tmp_path, kind):
+    record = start(tmp_path)
+    results.save(replace(record, **kind), PATH(tmp_path, 0))
+    with pytest.raises(BadInput, match=r"s0\.json: the record of `alasso run .*` under another's name"):
+        start(tmp_path)
 
 
 def pretend(record, **changes) -> None:

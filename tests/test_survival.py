@@ -85,14 +85,31 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(tmp_path, ke
                 shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(tmp_path, kept, monkeypatch, capfd, number, status):
+@pytest.mark.parametrize(
+    ("number", "status", "way", "learner"),
+    [
+        (signal.SIGINT, 130, "", fast.FastLearner),
+        (signal.SIGTERM, 143, "--reference", Learner),
+        (signal.SIGTERM, 143, "--precision bfloat16", fast.FastLearner),
+    ],
+)
+def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(
+    tmp_path, kept, monkeypatch, capfd, number, status, way, learner
+):
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
-    arguments = ["run", "pmnist-tiny", "alasso-published", "--results", str(tmp_path / "stopped"), "--set"]
+    arguments = [
+        "run",
+        "pmnist-tiny",
+        "alasso-published",
+        *way.split(),
+        "--results",
+        str(tmp_path / "stopped"),
+        "--set",
+    ]
     arguments += [f"{name}={value}" for name, value in SETTINGS.items()]
 
     def stopped():
-        step, calls = fast.FastLearner.step, []
+        step, calls = learner.step, []
 
         def signalled(*given):
             calls.append(given)
@@ -100,19 +117,33 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(tmp_path, kept, mo
                 os.kill(os.getpid(), number)
             return step(*given)
 
-        fast.FastLearner.step = signalled
+        learner.step = signalled
         sys.exit(cli.main(arguments))
 
     assert forked(stopped) == status
     said = capfd.readouterr().err.strip().splitlines()[-1]
-    assert (
-        "stopped at task 2, epoch 1, step 2; to go on: alasso run pmnist-tiny alasso-published --seed 0 --set" in said
-    )
+    assert "stopped at task 2, epoch 1, step 2; to go on: alasso run pmnist-tiny alasso-published --seed 0 " in said
+    assert way in said
     steps = []
-    monkeypatch.setattr(fast.FastLearner, "step", _counting(fast.FastLearner.step, steps))
+    monkeypatch.setattr(learner, "step", _counting(learner.step, steps))
     assert cli.main(shlex.split(said.partition("to go on: alasso ")[2])) == 0
     assert len(steps) == STEPS - 8
     monkeypatch.undo()
+
+
+def test_a_signal_in_a_fit_is_heard_at_its_next_step(tmp_path, monkeypatch):
+    step, calls = fast.FastLearner.step, []
+
+    def signalled(*arguments):
+        calls.append(None)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    monkeypatch.setattr(fast.FastLearner, "step", signalled)
+    with pytest.raises(Interrupted, match=r"stopped in the fit before task 1; to begin again: alasso run .* vcl"):
+        start(tmp_path, "vcl")
+    assert len(calls) == 2
 
 
 def _counting(step, calls):

@@ -165,7 +165,7 @@ def test_an_optimiser_that_is_kept_goes_on_moving_the_outputs_of_the_last_task(p
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_learns_a_permuted_stream(dataset, name):
+def test_every_method_gets_through_a_permuted_stream(dataset, name):
     method = METHODS[name]
     protocol = replace(PROTOCOL, tasks=2, **{"epochs": 2, **method.protocol})
     stream = permuted_stream(dataset, 2, 0, protocol.permute_first, protocol.joint)
@@ -178,7 +178,7 @@ def test_every_method_learns_a_permuted_stream(dataset, name):
 
 
 @pytest.mark.parametrize("name", SPLIT_METHODS)
-def test_every_method_for_split_classes_learns_a_split_stream(pictures, name):
+def test_every_method_for_split_classes_gets_through_a_split_stream(pictures, name):
     protocol = replace(SPLIT, tasks=2, **{"epochs": 2, **METHODS[name].protocol})
     stream = split_stream(pictures, 2, 2, seed=0)
     rows, thetas, _ = trained(replace(SMALL_CNN, classes=4), METHODS[name].surrogate, stream, protocol)

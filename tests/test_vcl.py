@@ -7,9 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from alasso import formulas
-from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP
-from alasso.presets import experiment
 from alasso.protocol import Protocol
 from alasso.rivals import VCL
 from alasso.surrogates import NoSurrogate
@@ -169,10 +167,3 @@ def test_the_fit_is_watched_and_timed(network, stream, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         train_stream(MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", stop)
-
-
-def test_without_imms_drop_transfer_networks_may_have_their_own_dropout():
-    for preset, settings in (("pmnist-demo", {"dropout": "0.2,0.5"}), ("split-cifar", {})):
-        with pytest.raises(BadInput, match=r"^imm-mean with .* set drop=false$"):
-            experiment(preset, "imm-mean", settings)
-        assert experiment(preset, "imm-mean", {**settings, "drop": "false"})
