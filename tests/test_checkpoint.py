@@ -37,7 +37,7 @@ def test_a_checkpoint_of_a_gpu_is_read_without_one(record, monkeypatch):
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         save(record, code="1")
-    with pytest.warns(Notice, match="it is of another run or other code: code 1, not None"):
+    with pytest.warns(Notice, match="it is of another run or other code: code 1, not now"):
         assert load(record) == (1, [0.0, 1.0, 2.0]), "the one before"
 
 

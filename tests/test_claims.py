@@ -138,6 +138,9 @@ def test_the_front_page_says_what_the_records_say():
     gaps = [a - b for a, b in zip(usual, even, strict=False)]  # seeds 0, 1, … on both sides
     assert len(gaps) >= 3
     assert f"changes what is kept by {statistics.mean(gaps):+.1f} ± {statistics.stdev(gaps):.1f} points" in lines[4]
+    on_both = {"a": "1", "c": f"{(1 + own) / 2}"}
+    (even,) = ends("pmnist30", f"alasso-published-{experiment('pmnist30', 'alasso-published', on_both).digest}")
+    assert f"the paper's experiment the asymmetric side changes it by {full - even:+.1f} points (1 seed)" in lines[4]
 
 
 def test_another_weight_changes_the_order_as_the_front_page_says():

@@ -106,7 +106,7 @@ def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
     elif changed == "torch":
         monkeypatch.setattr(torch, "__version__", "1.0")
     else:
-        pretend(PATH(tmp_path / "killed", 0), data="0" * 64)
+        pretend(PATH(tmp_path / "killed", 0), data="1" * 64)
     named = changed.lower()
     with pytest.warns(UserWarning, match=f"is not used: it is of another run or other code: {named} .*, not ") as said:
         record = start(tmp_path / "killed")
@@ -114,7 +114,7 @@ def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
     assert (record.accuracy, record.loss) == (straight.accuracy, straight.loss)
 
 
-@pytest.mark.parametrize(("asked", "begun"), [("loop", "reference"), ("precision", "bfloat16"), ("device", "cuda")])
+@pytest.mark.parametrize(("asked", "begun"), [("loop", "reference"), ("precision", "float16"), ("device", "cuda")])
 def test_a_checkpoint_of_another_loop_precision_or_device_is_refused_and_kept(tmp_path, asked, begun):
     stop_after(7, tmp_path)
     record = PATH(tmp_path, 0)
