@@ -108,24 +108,21 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(
     ]
     arguments += [f"{name}={value}" for name, value in SETTINGS.items()]
 
-    def stopped():
-        step, calls = learner.step, []
+    step, calls = learner.step, []
 
-        def signalled(*given):
-            calls.append(given)
-            if len(calls) == 8:
-                os.kill(os.getpid(), number)
-            return step(*given)
+    def signalled(*given):
+        calls.append(given)
+        if len(calls) == 8:
+            os.kill(os.getpid(), number)
+        return step(*given)
 
-        learner.step = signalled
-        sys.exit(cli.main(arguments))
-
-    assert forked(stopped) == status
+    monkeypatch.setattr(learner, "step", signalled)
+    assert cli.main(arguments) == status
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert "stopped at task 2, epoch 1, step 2; to go on: alasso run pmnist-tiny alasso-published --seed 0 " in said
     assert way in said
     steps = []
-    monkeypatch.setattr(learner, "step", _counting(learner.step, steps))
+    monkeypatch.setattr(learner, "step", _counting(step, steps))
     assert cli.main(shlex.split(said.partition("to go on: alasso ")[2])) == 0
     assert len(steps) == STEPS - 8
     monkeypatch.undo()
