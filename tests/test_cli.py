@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from alasso import cli, datasets, results
+from alasso.errors import Notice
 from alasso.presets import METHODS, PRESETS, experiment
 
 
@@ -166,3 +168,11 @@ def test_a_truncated_data_file_is_named_and_nothing_is_written(capsys, tmp_path,
     line = refused(capsys, "run", "pmnist10", "none", "--results", tmp_path / "results")
     assert "-ubyte" in line
     assert not (tmp_path / "results").exists()
+
+
+def test_a_notice_is_one_line_and_other_warnings_are_as_ever():
+    usual = warnings.formatwarning
+    with cli._notices():
+        assert warnings.formatwarning("of note", Notice, "run.py", 81) == "alasso: of note\n"
+        assert warnings.formatwarning("odd", UserWarning, "x.py", 3, "") == usual("odd", UserWarning, "x.py", 3, "")
+    assert warnings.formatwarning is usual
