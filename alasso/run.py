@@ -187,14 +187,14 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
         if asked:
             raise Interrupted(f"stopped at {place}; to go on: {again}", asked[0])
 
-    with _signals(lambda number, _frame: asked.append(number)):
+    with signals(lambda number, _frame: asked.append(number), signal.SIGINT, signal.SIGTERM):
         yield watch
 
 
 @contextmanager
-def _signals(handler: Callable) -> Iterator[None]:
-    """Within, the handler hears SIGINT and SIGTERM; only a process's main thread can be asked to."""
-    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+def signals(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[None]:
+    """Within, the handler hears these signals; only a process's main thread can be asked to."""
+    heard = numbers if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield

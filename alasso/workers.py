@@ -143,7 +143,8 @@ class Processes:
 
     def submit(self, function, *arguments) -> Future:
         pool = self._idle.pop()
-        with _within_limits(self._count), _deaf():
+        # A process inherits that it ignores Ctrl-C, which is its parent's to hear, until its run listens itself.
+        with _within_limits(self._count), run.signals(signal.SIG_IGN, signal.SIGINT):
             future = pool.submit(function, *arguments)
         self._busy[future] = pool
         return future
@@ -235,19 +236,6 @@ def _within_limits(count: int) -> Iterator[None]:
 
 def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)  # threads do not survive a fork
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """What is started within ignores Ctrl-C, which is its parent's to hear, until its run listens itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _start() -> None:
