@@ -85,7 +85,7 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
         return None
     rival = max(filter(None, wanted), key=lambda mine: np.mean(report.kept(mine)), default=[])
     values = report.kept(runs)
-    ours, values = report.difference(rival, runs) if rival else (float(np.mean(values)), values)
+    ours, values = report.mean_difference(rival, runs) if rival else (float(np.mean(values)), values)
     return Outcome(
         ours=ours,
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
@@ -166,7 +166,8 @@ def overview() -> str:
         f"sides, by as much on average, the asymmetric one changes what is kept by {report.effect(even, usual)} points "
         f"(`pmnist-demo`, {len(even)} seeds, ± standard deviation), no more than rounding does: products in bfloat16 "
         f"instead of float32 change the same runs by {rounding}. In the paper's experiment the asymmetric side changes "
-        f"it by {report.effect(even_full, full['alasso-published'])} points ({len(even_full)} seed).",
+        f"it by {report.effect(even_full, full['alasso-published'])} points "
+        f"({len(even_full)} seed{'s' * (len(even_full) > 1)}).",
     ]
     return "\n".join([report.by_weight(folder), "", *(f"- {line}" for line in lines)])
 

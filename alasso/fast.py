@@ -276,13 +276,12 @@ def can_compile() -> bool:
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
-    missing = ""
+    headers = sys.platform != "linux" or Path(sysconfig.get_path("include"), "Python.h").exists()
+    missing = "" if headers else "Python.h (in Debian's package python3-dev)"
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
         missing = "C++ compiler (g++ or clang++)"
-    if sys.platform == "linux" and not Path(sysconfig.get_path("include"), "Python.h").exists():
-        missing = missing or "Python.h (in Debian's package python3-dev)"
     if missing:
         warnings.warn(f"no {missing}: steps run uncompiled and slower; results agree", Notice, stacklevel=2)
     return not missing

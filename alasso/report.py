@@ -73,7 +73,7 @@ def differences(usual: list[Run], changed: list[Run]) -> list[float]:
     return [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
 
 
-def difference(usual: list[Run], changed: list[Run]) -> tuple[float, list[float]]:
+def mean_difference(usual: list[Run], changed: list[Run]) -> tuple[float, list[float]]:
     """How much more of what was learned is kept on average, and seed by seed.
 
     Over the seeds that both have, so that the mean is that of the values beside it; over all where there are none.
@@ -96,12 +96,12 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if len(values) < 2:
         return ""
     first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
-    lead, leads = difference(runs[others[0]], runs[first])
+    lead, leads = mean_difference(runs[others[0]], runs[first])
     if len(leads) > 1:
         sureness = f" (standard error {100 * standard_error(leads):.1f} over {len(leads)} seeds)"
     elif leads:
         sureness = ", with a single seed" + (
-            " of each" if len(values[first]) == len(values[others[0]]) else " that both have"
+            " of each" if len(values[first]) == len(values[others[0]]) == 1 else " that both have"
         )
     else:
         sureness = ", with no seed that both have"

@@ -98,21 +98,21 @@ def test_the_anchor_is_a_copy_that_does_not_follow_the_weights(surrogate, networ
         assert torch.equal(state.anchor, kept)
 
 
-def test_one_task_by_hand(network, stream):
+def test_one_task_by_hand():
     """Five parameters: moved up, moved down, not moved, moved by less than its square can hold, and uphill."""
     past = State(
         torch.zeros(5), torch.tensor([2.0, 0.0, 3.0, 0.0, 0.0]), torch.ones(5), torch.tensor([4.0, 1, 5, 1, -1])
     )
     theta = torch.tensor([0.5, -0.5, 0.0, 1e-25, 1.0])
     by_si = ALASSO(perfect=False, damping=0.25, keep_maximum=False, fixed_side=False)
-    assert by_si.consolidate(past, theta, network, stream[0], None).importance.tolist() == [
+    assert by_si.consolidate(past, theta, None, None, None).importance.tolist() == [
         pytest.approx(value) for value in (4 / 0.5 + 2, 1 / 0.5, 5 / 0.25 + 3, 1 / 0.25, 0)
     ]
     sharp = ALASSO(a_prime=1.0, c_prime=1.0, epsilon_prime=0.0, damping=0.0, keep_maximum=False, fixed_side=False)
-    after = sharp.consolidate(past, theta, network, stream[0], None)
+    after = sharp.consolidate(past, theta, None, None, None)
     assert after.importance.tolist() == [(4 - 2 * 0.25) / 0.25, 4, 3, 0, 0], "(7), or the old where nothing was learned"
     assert after.side.tolist() == [-1, 1, 0, -1, -1]
-    fixed = replace(sharp, fixed_side=True).consolidate(past, theta, network, stream[0], None)
+    fixed = replace(sharp, fixed_side=True).consolidate(past, theta, None, None, None)
     assert fixed.side.tolist() == [-1, 1, -1, 1, 1], "as in the authors' code, in the sign of Ω̂"
 
 

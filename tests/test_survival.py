@@ -97,15 +97,7 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(
     tmp_path, kept, monkeypatch, capfd, number, status, way, learner
 ):
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
-    arguments = [
-        "run",
-        "pmnist-tiny",
-        "alasso-published",
-        *way.split(),
-        "--results",
-        str(tmp_path / "stopped"),
-        "--set",
-    ]
+    arguments = ["run", "pmnist-tiny", "alasso-published", *way.split(), "--results", str(tmp_path), "--set"]
     arguments += [f"{name}={value}" for name, value in SETTINGS.items()]
 
     step, calls = learner.step, []
