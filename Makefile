@@ -52,7 +52,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# This page trains its runs here, once for each version of the formulas, into _build/runs, and holds them against results/. The others load results/.
+# This page trains its runs here, once for each version of the formulas, into _build/runs, and holds them against
+# results/. The others load results/.
 results/executed/permuted_mnist.ipynb: PARAMETERS := -p results _build/runs
 results/executed/permuted_mnist.ipynb: BEFORE = $(BIN)/alasso collect --check --results _build/runs > /dev/null 2>&1 || rm -rf _build/runs
 
