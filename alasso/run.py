@@ -192,7 +192,7 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
 
 
 @contextmanager
-def signals(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[None]:
+def signals(handler: Callable | int, *numbers: int) -> Iterator[None]:
     """Within, the handler hears these signals; only a process's main thread can be asked to."""
     heard = numbers if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, handler) for number in heard}
