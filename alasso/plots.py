@@ -5,7 +5,8 @@ palette of Okabe and Ito, which colour-blind readers can tell apart, and its nam
 A dagger marks runs of code that was not committed; that epochs are fewer than the paper's stands above the figure.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import seaborn as sns
@@ -57,22 +58,28 @@ def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS
 
     Methods that are not in front are grey lines, of which only the landmarks have a name.
     """
-    _curves(ax, runs, metrics.average_accuracy, front)
-    ax.set(xlabel="tasks trained", ylabel="average test accuracy")
-    ax.yaxis.set_major_formatter(per_cent)
-    return ax
+    return _average_accuracy(ax, _by_method(runs, front))
+
+
+def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], dashed: Collection[str] = ()) -> Axes:
+    """The same with one curve a group, in the colour of its method, solid or dashed, and with the group's name."""
+    lines = (
+        _Line(runs, name, LINES[runs[0].method][0], DASHED if name in dashed else SOLID)
+        for name, runs in groups.items()
+    )
+    return _average_accuracy(ax, lines)
 
 
 def spread(ax: Axes, runs: list[Run]) -> Axes:
     """Standard deviation of the test accuracy over the tasks seen so far (Figure 6)."""
-    _curves(ax, runs, metrics.spread)
+    _curves(ax, _by_method(runs), metrics.spread)
     ax.set(xlabel="tasks trained", ylabel="standard deviation over tasks")
     return ax
 
 
 def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     """Test accuracy on one task (1, 2, …) from when it is learned to the end (Figure 4)."""
-    _curves(ax, runs, lambda matrix: matrix[:, task - 1])
+    _curves(ax, _by_method(runs), lambda matrix: matrix[:, task - 1])
     ax.set(xlabel="tasks trained", ylabel=f"test accuracy on task {task}")
     ax.yaxis.set_major_formatter(per_cent)
     return ax
@@ -141,28 +148,50 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     return ax
 
 
-def _curves(ax: Axes, runs: list[Run], summary, front: Collection[str] = METHODS) -> None:
-    """One curve of summary(matrix), (T,), a run, and their mean a method; nothing without runs."""
-    if not runs:
-        return
-    ends = []
+class _Line(NamedTuple):
+    """Some runs and the name, colour and dash of their mean; in the background there is no colour and no dash."""
+
+    runs: list[Run]
+    name: str
+    colour: str | None = None
+    dash: str | tuple | None = None
+
+
+def _by_method(runs: list[Run], front: Collection[str] = METHODS) -> Iterator[_Line]:
     for method in dict.fromkeys(run.method for run in runs):
-        mine = [run for run in runs if run.method == method]
-        curves = np.array([summary(run.matrix) for run in mine])
+        mine, label = [run for run in runs if run.method == method], METHODS[method].label
+        if method in front:
+            yield _Line(mine, label, *LINES[method])
+        else:
+            yield _Line(mine, label if method in LANDMARKS else "")
+
+
+def _average_accuracy(ax: Axes, lines: Iterable[_Line]) -> Axes:
+    _curves(ax, lines, metrics.average_accuracy)
+    ax.set(xlabel="tasks trained", ylabel="average test accuracy")
+    ax.yaxis.set_major_formatter(per_cent)
+    return ax
+
+
+def _curves(ax: Axes, lines: Iterable[_Line], summary: Callable[[np.ndarray], np.ndarray]) -> None:
+    """One curve of summary(matrix), (T,), a run, and their mean a line; nothing without runs."""
+    ends, drawn = [], []
+    for runs, name, colour, dash in lines:
+        curves = np.array([summary(run.matrix) for run in runs])
         trained = np.arange(1, curves.shape[1] + 1)
-        if method not in front:
+        if colour is None:
             ax.plot(trained, curves.mean(0), color="0.78", linewidth=1.2, zorder=0)
-            if method in LANDMARKS:
-                ends.append((curves.mean(0)[-1], METHODS[method].label, "0.42"))
-            continue
-        colour, dash = LINES[method]
-        if len(curves) > 1:
-            ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
-        ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
-        ends.append((curves.mean(0)[-1], _marked(METHODS[method].label, mine), colour))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    label_ends(ax, trained[-1], ends)
-    _note(ax, runs)
+        else:
+            if len(curves) > 1:
+                ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
+            ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
+        if name:
+            ends.append((curves.mean(0)[-1], name if colour is None else _marked(name, runs), colour or "0.42"))
+        drawn += runs
+    if drawn:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        label_ends(ax, trained[-1], ends)
+        _note(ax, drawn)
 
 
 def _marked(name: str, runs: list[Run]) -> str:

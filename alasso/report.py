@@ -14,6 +14,11 @@ from alasso.run import load
 from alasso.search import FIRST_ROUND, GRIDS, tuned
 from alasso.targets import TARGETS
 
+WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
+"""Where methods have run with several weights of the past."""
+USUAL = ", the literature's"
+"""Ends the words for a weight that is the method's own."""
+
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
     """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
@@ -259,29 +264,51 @@ def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[st
     return {name: mine for name, mine in runs.items() if mine}
 
 
-def by_weight(folder: Path | None = None) -> str:
-    """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
-    presets = ("pmnist30", SCALES["short"]["pmnist30"])
+def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]:
+    """By method and by weight of the past, in words: the runs of thirty permuted tasks, at each number of epochs."""
     groups = {}
-    for name in METHODS:
-        settings = ({}, *GRIDS["pmnist30"].get(name, ()))
-        tried = [[experiment(preset, name, changes) for preset in presets] for changes in settings]
+    for name in [name for name in METHODS if name not in BOUNDS]:
+        tried = [
+            [experiment(preset, name, changes) for preset in WEIGHED]
+            for changes in ({}, *GRIDS["pmnist30"].get(name, ()))
+        ]
         found = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
-        found = {weight: mine for weight, mine in sorted(found.items()) if any(mine)}
-        if found and name not in BOUNDS:
+        found = {words: mine for (_, words), mine in sorted(found.items()) if any(mine)}
+        if found:
             groups[name] = found
 
     def best(name: str) -> list[float]:
         columns = zip(*groups[name].values(), strict=True)
         return [max((np.mean(kept(runs)) for runs in column if runs), default=0) for column in columns]
 
-    epochs = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in presets)
+    return {name: groups[name] for name in sorted(groups, key=best, reverse=True)}
+
+
+def by_weight(folder: Path | None = None) -> str:
+    """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
+    epochs = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in WEIGHED)
     rows = [f"| method | c, weight of the past | {epochs} |", "|---|---|---|---|"]
-    for name in sorted(groups, key=best, reverse=True):
-        for (_, weight), mine in groups[name].items():
+    for name, found in weights(folder).items():
+        for weight, mine in found.items():
             shares = " | ".join(percent(kept(runs)) if runs else "not run" for runs in mine)
             rows.append(f"| {METHODS[name].label} | {weight} | {shares} |")
     return "\n".join(rows)
+
+
+def weight_curves(folder: Path | None = None) -> Figure:
+    """Average accuracy on the paper's thirty tasks, by method and weight of the past; dashed, not the literature's."""
+    groups, dashed = {}, []
+    for name, found in weights(folder).items():
+        label = METHODS[name].label.removesuffix(", published")
+        for words, (mine, _) in found.items():
+            weight, usual, _ = words.partition(USUAL)
+            curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
+            if mine and name not in ABLATIONS:
+                groups[curve] = mine
+                dashed += [curve] * (name in GRIDS["pmnist30"] and not usual)
+    drawing, ax = plt.subplots(figsize=(6.0, 4.2))
+    plots.average_accuracy_of(ax, groups, dashed)
+    return drawing
 
 
 def _weight(chosen: Experiment) -> tuple[float, str]:
@@ -290,7 +317,7 @@ def _weight(chosen: Experiment) -> tuple[float, str]:
     if "c" not in own:
         return 0.0, "none"
     others = [f"{name} = {own[name]:g}" for name in own if own[name] != usual[name] and name != "c"]
-    return own["c"], ", ".join([f"{own['c']:g}", *others, *["the literature's"] * (own == usual)])
+    return own["c"], ", ".join([f"{own['c']:g}", *others]) + USUAL * (own == usual)
 
 
 def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:

@@ -16,6 +16,7 @@ RUNS = [made_up(SI, seed, m) for seed, m in enumerate(([[0.9, None], [0.7, 0.8]]
     ("draw", "mean"),
     [
         (plots.average_accuracy, [0.7, 0.55]),
+        (lambda ax, runs: plots.average_accuracy_of(ax, {"x": runs}, ["x"]), [0.7, 0.55]),
         (plots.spread, [0, 0.15]),
         (lambda ax, runs: plots.task_accuracy(ax, runs, 1), [0.7, 0.4]),
         (lambda ax, runs: plots.task_accuracy(ax, runs, 2), [np.nan, 0.7]),

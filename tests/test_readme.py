@@ -23,7 +23,7 @@ def test_the_table_is_that_of_the_committed_results():
 
 
 def test_the_figure_is_of_the_committed_results():
-    assert readme.digest(readme.committed("pmnist-demo")) in readme.FIGURE.read_text("utf-8"), "run `make readme`"
+    assert readme.digest() in readme.FIGURE.read_text("utf-8"), "run `make readme`"
 
 
 def test_every_committed_record_is_whole_and_made_by_committed_code():

@@ -100,6 +100,10 @@ def test_a_setting_that_keeps_more_than_what_the_search_found_is_said(tmp_path):
     ]
 
 
+def end(line) -> float:
+    return line.get_ydata()[-1]
+
+
 def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path):
     def write(preset, method, share, settings=None):
         made = experiment(preset, method, settings)
@@ -118,6 +122,15 @@ def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path
         "| SI | 10 | 40.0 | not run |",
         "| plain training | none | not run | 90.0 |",
     ]
+    write("pmnist30", "si", 0.3)
+    write("pmnist30", "alasso-coupled", 0.8)
+    (ax,) = report.weight_curves(tmp_path).axes
+    curves = {text.get_text(): line for text, line in zip(ax.texts, sorted(ax.lines, key=end), strict=True)}
+    assert {name: (end(line), line.get_linestyle()) for name, line in curves.items()} == {
+        "SI, c = 0.1": (pytest.approx(0.3), "-"),
+        "SI, c = 10": (pytest.approx(0.4), "--"),
+        "EWC, c = 50": (pytest.approx(0.6), "-"),
+    }
 
 
 def test_all_methods_of_a_search_have_as_many_trials():

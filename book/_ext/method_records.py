@@ -10,7 +10,7 @@
     ```{method-table} results ewc online-ewc
     ```
 
-The table is one of `results` and `settings`; `overview`, which takes no method, is a list.
+The table is one of `results` and `settings`; `overview`, which takes no method, is the front page's figure or table.
 A cell would do the same and start a kernel for every page.
 """
 
@@ -39,7 +39,7 @@ class MethodFigure(Figure):
         target = Path(self.state.document.settings.env.srcdir) / picture
         target.parent.mkdir(parents=True, exist_ok=True)
         plots.use_style()
-        drawing = report.figure(*methods)
+        drawing = report.weight_curves() if methods == ["overview"] else report.figure(*methods)
         drawing.savefig(target, metadata={"Date": None})
         plt.close(drawing)
         self.arguments = [f"/{picture.as_posix()}"]
