@@ -92,6 +92,16 @@ def standard_error(values: list[float]) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
+def sureness(usual: list[Run], changed: list[Run]) -> str:
+    """How sure a mean difference is, to follow it in a sentence: its standard error, or what stands in the way."""
+    found = differences(usual, changed)
+    if len(found) > 1:
+        return f" (standard error {100 * standard_error(found):.1f} over {len(found)} seeds)"
+    if found:
+        return ", with a single seed " + ("of each" if len(usual) == len(changed) == 1 else "that both have")
+    return ", with no seed that both have"
+
+
 def leader(runs: dict[str, list[Run]]) -> str:
     """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is.
 
@@ -101,19 +111,11 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if len(values) < 2:
         return ""
     first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
-    lead, leads = mean_difference(runs[others[0]], runs[first])
-    if len(leads) > 1:
-        sureness = f" (standard error {100 * standard_error(leads):.1f} over {len(leads)} seeds)"
-    elif leads:
-        sureness = ", with a single seed" + (
-            " of each" if len(values[first]) == len(values[others[0]]) == 1 else " that both have"
-        )
-    else:
-        sureness = ", with no seed that both have"
+    lead, _ = mean_difference(runs[others[0]], runs[first])
     return (
         f"Of the {len(values)} methods compared here that keep no old data, "
         f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {100 * lead:.1f} points more than "
-        f"{METHODS[others[0]].label}{sureness}."
+        f"{METHODS[others[0]].label}{sureness(runs[others[0]], runs[first])}."
     )
 
 
