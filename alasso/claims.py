@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alasso import landscape, report, results
-from alasso.presets import METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso import report
+from alasso.presets import METHODS, PRESETS, SCALES, Experiment
 from alasso.results import Run
 from alasso.search import tuned
 
@@ -120,60 +120,6 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             rows.append(f"{start} | not run yet | | | | {claim.source} | `{command}` |")
             missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
     return "\n".join([*rows, "", *missing.values()])
-
-
-def overview() -> str:
-    """Markdown, for the front page: what came of the paper's main claims, from the committed records."""
-    folder = results.project() / "results"
-    stated = load(results.project() / "book" / "paper_numbers.json")
-    full, short = (report.of_preset(preset, folder) for preset in ("pmnist30", "pmnist30-short"))
-    at = {claim.settings["a"]: claim.paper for claim in stated if claim.what.startswith("30 tasks, a =")}
-    cifar = next(claim for claim in stated if claim.what == "split CIFAR, ALASSO above SI")
-    ours = outcome(cifar, cifar.preset, folder)
-    samples = [landscape.load(file)[0] for file in sorted((folder / "landscape" / "pmnist30").glob("*.json"))]
-    moving = [(sample.observed != 0) | (sample.unobserved != 0) for sample in samples]  # that change the loss at all
-    layer, steeper = (
-        np.concatenate([column[at] for column, at in zip(columns, moving, strict=True)])
-        for columns in ([s.layer for s in samples], [np.diff(s.bends, axis=0)[0] > 0 for s in samples])
-    )
-    shares = ", ".join(f"{100 * steeper[layer == k].mean():.0f}" for k in np.unique(layer))
-    own = METHODS["alasso-published"].surrogate.a
-    on_both = {"a": "1", "c": f"{(1 + own) / 2:g}"}  # as stiff as (1 and a) is on average
-    usual, even = (
-        report.recorded(experiment("pmnist-demo", "alasso-published", changed), where)
-        for changed, where in (({}, folder / "precision" / "bfloat16"), (on_both, folder))  # both in bfloat16
-    )
-    even_full = report.recorded(experiment("pmnist30", "alasso-published", on_both), folder)
-    rounding = report.effect(report.recorded(experiment("pmnist-demo", "alasso-published"), folder), usual)
-    late, early = (
-        report.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"]
-        for preset in ("pmnist30", "pmnist30-short")
-    )
-    lines = [
-        f"**With the literature's weights** and the paper's twenty epochs a task: {report.leader(full)} The paper has "
-        f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2, about 15 points above all others; the "
-        f"authors' code has $a$ = {own:g}.",
-        f"**Another weight changes the order.** The $c$ that suits falls with the epochs: ALASSO's best of those tried "
-        f"is {early:g} at five and {late:g} at twenty. Nobody has searched all methods' weights alike at twenty "
-        "epochs; only that would settle the comparison.",
-        f"**To the letter** the paper's formulas keep {_kept(full['alasso-paper'])} at twenty epochs and "
-        f"{_kept(short['alasso-paper'])} at five. The authors' code adds a damping that the paper does not mention, "
-        f"and a maximum; it keeps {_kept(full['alasso-published'])} and {_kept(short['alasso-published'])}.",
-        f"**On split CIFAR** ALASSO keeps {abs(100 * ours.ours):.1f} points {'more' if ours.ours > 0 else 'less'} than "
-        f"SI (standard error {100 * ours.error:.1f}); in the paper it keeps {100 * cifar.paper:.1f} more.",
-        f"**The side that nobody saw** is the one that bends more for {shares} % of the parameters of each layer, in a "
-        f"network of the paper's size ({steeper.size:,} drawn at random). Against a surrogate that is stiffer on both "
-        f"sides, by as much on average, the asymmetric one changes what is kept by {report.effect(even, usual)} points "
-        f"(`pmnist-demo`, {len(even)} seeds, ± standard deviation), no more than rounding does: products in bfloat16 "
-        f"instead of float32 change the same runs by {rounding}. In the paper's experiment the asymmetric side changes "
-        f"it by {report.effect(even_full, full['alasso-published'])} points "
-        f"({len(even_full)} seed{'s' * (len(even_full) > 1)}).",
-    ]
-    return "\n".join([report.by_weight(folder), "", *(f"- {line}" for line in lines)])
-
-
-def _kept(runs: list[Run]) -> str:
-    return f"{report.percent(report.kept(runs))} % ({len(runs)} seed{'s' * (len(runs) > 1)})"
 
 
 def seeds(result: Outcome) -> str:

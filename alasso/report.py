@@ -8,16 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, Experiment, experiment
 from alasso.results import Run
 from alasso.run import load
 from alasso.search import FIRST_ROUND, GRIDS, tuned
 from alasso.targets import TARGETS
-
-WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
-"""Where methods have run with several weights of the past."""
-USUAL = ", the literature's"
-"""Ends the words for a weight that is the method's own."""
 
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
@@ -105,18 +100,24 @@ def sureness(usual: list[Run], changed: list[Run]) -> str:
 def leader(runs: dict[str, list[Run]]) -> str:
     """A sentence: who keeps most of those that keep no old data, and how sure its lead over the next is.
 
-    Parts of a method are no methods; empty where there are not two of these.
+    Empty where there are not two of these.
     """
-    values = {name: kept(mine) for name, mine in runs.items() if name not in (*BOUNDS, *ABLATIONS)}
-    if len(values) < 2:
+    order = ranked(runs)
+    if len(order) < 2:
         return ""
-    first, *others = sorted(values, key=lambda name: -np.mean(values[name]))
-    lead, _ = mean_difference(runs[others[0]], runs[first])
+    first, second, *_ = order
+    lead, _ = mean_difference(runs[second], runs[first])
     return (
-        f"Of the {len(values)} methods compared here that keep no old data, "
-        f"**{METHODS[first].label}** keeps most, {percent(values[first])} %: {100 * lead:.1f} points more than "
-        f"{METHODS[others[0]].label}{sureness(runs[others[0]], runs[first])}."
+        f"Of the {len(order)} methods that keep no old data and have run, "
+        f"**{METHODS[first].label}** keeps most, {percent(kept(runs[first]))} %: {100 * lead:.1f} points more than "
+        f"{METHODS[second].label}{sureness(runs[second], runs[first])}."
     )
+
+
+def ranked(runs: dict[str, list[Run]]) -> list[str]:
+    """Methods that keep no old data, that which keeps most first; a method without one of its parts is none."""
+    names = [name for name in runs if name not in (*BOUNDS, *ABLATIONS)]
+    return sorted(names, key=lambda name: -np.mean(kept(runs[name])))
 
 
 def figure(*methods: str) -> Figure:
@@ -143,19 +144,18 @@ def table(*methods: str) -> str:
 
 
 def standing(method: str, runs: dict[str, list[Run]]) -> str:
-    """A sentence on where a method ends among those that keep no old data; none for the two bounds."""
-    rivals = {name: np.mean(kept(mine)) for name, mine in runs.items() if name not in BOUNDS}
-    if method not in rivals or len(rivals) < 2:
+    """A sentence on where a method ends among those that keep no old data; of a part of one, how far off; no bounds."""
+    order = ranked(runs)
+    if method in BOUNDS or len(order) < 2:
         return ""
-    order = sorted(rivals, key=rivals.get, reverse=True)
-    place = f"place {order.index(method) + 1} of {len(order)}"
+    place = [f"place {order.index(method) + 1} of {len(order)}"] if method in order else []
     distances = [
         f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'} {METHODS[other].label}"
-        for other in ("none", "alasso-published", "single")
+        for other in plots.LANDMARKS
         if other != method and other in runs
-        for difference in [np.mean(kept(runs[method])) - np.mean(kept(runs[other]))]
+        for difference, _ in [mean_difference(runs[other], runs[method])]
     ]
-    return f"{', '.join([place, *distances])}. "
+    return f"{', '.join([*place, *distances])}. "
 
 
 def provenance(runs: list[Run]) -> str:
@@ -220,15 +220,14 @@ def conditions(preset: str, runs: list[Run]) -> str:
 
 def findings(runs: dict[str, list[Run]]) -> str:
     """Markdown: who keeps most of those that keep no old data, by how much, and what each pays for it."""
-    kept_by = {name: 100 * np.mean(kept(mine)) for name, mine in runs.items()}
-    order = sorted(runs.keys() - set(BOUNDS), key=kept_by.get, reverse=True)
-    best = order[0]
+    best = ranked(runs)[0]
     lines = [*filter(None, [leader(runs)])]
-    for name in order:
-        behind = f"keeps {kept_by[best] - kept_by[name]:.1f} points less; it " if name != best else ""
+    for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(kept(runs[name]))):
+        more = 100 * mean_difference(runs[best], runs[name])[0]
+        behind = f"keeps {abs(more):.1f} points {'more' if more > 0 else 'less'}; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
         if "single" in runs:
-            gain = 100 * np.mean(learned(runs[name])) - kept_by["single"]
+            gain = 100 * (np.mean(learned(runs[name])) - np.mean(kept(runs["single"])))
             line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
         lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
@@ -264,62 +263,6 @@ def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[st
     best = {name: found(f"search-{benchmark}-{name}", folder) for name in GRIDS[benchmark]}
     runs = {name: recorded(experiment(preset, name, changes), folder) for name, changes in best.items() if changes}
     return {name: mine for name, mine in runs.items() if mine}
-
-
-def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]:
-    """By method and by weight of the past, in words: the runs of thirty permuted tasks, at each number of epochs."""
-    groups = {}
-    for name in [name for name in METHODS if name not in BOUNDS]:
-        tried = [
-            [experiment(preset, name, changes) for preset in WEIGHED]
-            for changes in ({}, *GRIDS["pmnist30"].get(name, ()))
-        ]
-        found = {_weight(pair[0]): [recorded(one, folder) for one in pair] for pair in tried}
-        found = {words: mine for (_, words), mine in sorted(found.items()) if any(mine)}
-        if found:
-            groups[name] = found
-
-    def best(name: str) -> list[float]:
-        columns = zip(*groups[name].values(), strict=True)
-        return [max((np.mean(kept(runs)) for runs in column if runs), default=0) for column in columns]
-
-    return {name: groups[name] for name in sorted(groups, key=best, reverse=True)}
-
-
-def by_weight(folder: Path | None = None) -> str:
-    """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
-    epochs = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in WEIGHED)
-    rows = [f"| method | c, weight of the past | {epochs} |", "|---|---|---|---|"]
-    for name, found in weights(folder).items():
-        for weight, mine in found.items():
-            shares = " | ".join(percent(kept(runs)) if runs else "not run" for runs in mine)
-            rows.append(f"| {METHODS[name].label} | {weight} | {shares} |")
-    return "\n".join(rows)
-
-
-def weight_curves(folder: Path | None = None) -> Figure:
-    """Average accuracy on the paper's thirty tasks, by method and weight of the past; dashed, not the literature's."""
-    groups, dashed = {}, []
-    for name, found in weights(folder).items():
-        label = METHODS[name].label.removesuffix(", published")
-        for words, (mine, _) in found.items():
-            weight, usual, _ = words.partition(USUAL)
-            curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
-            if mine and name not in ABLATIONS:
-                groups[curve] = mine
-                dashed += [curve] * (name in GRIDS["pmnist30"] and not usual)
-    drawing, ax = plt.subplots(figsize=(6.0, 4.2))
-    plots.average_accuracy_of(ax, groups, dashed)
-    return drawing
-
-
-def _weight(chosen: Experiment) -> tuple[float, str]:
-    """c, and how a table writes it, with what else is not the method's own."""
-    usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
-    if "c" not in own:
-        return 0.0, "none"
-    others = [f"{name} = {own[name]:g}" for name in own if own[name] != usual[name] and name != "c"]
-    return own["c"], ", ".join([f"{own['c']:g}", *others]) + USUAL * (own == usual)
 
 
 def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:

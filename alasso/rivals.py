@@ -20,8 +20,9 @@ class EWC:
     """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3): one quadratic for each task.
 
     Their sum is one quadratic about a joint anchor, so memory does not grow. c = λ/2. With `online` it is online EWC
-    (Schwarz et al. 2018): one quadratic about the latest parameters, whose weight fades by `decay`. On quadratic losses
-    online EWC is exact; the sum over tasks is for two, and then counts the first again (Huszár 2018).
+    (Schwarz et al. 2018): one quadratic about the latest parameters, whose weight fades by `decay`. With
+    λ = γ = 1 online EWC is exact on separable quadratic losses; the sum over tasks is for two, and then counts the
+    first again (Huszár 2018).
 
     Deviation: γ multiplies the old weights when a task ends. Codes that multiply it in the penalty too have c = γλ/2.
     """

@@ -161,7 +161,8 @@ class ALASSO:
     perfect: bool = True
     """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation of Figure 5 "without perfect Ω̂"."""
     fixed_side: bool = False
-    """Give an unmoved parameter one fixed observed side. Otherwise α = 0, and (5) overestimates both its sides."""
+    """Give an unmoved parameter, and any with Ω̂ = 0, a fixed observed side. Otherwise α = 0 where nothing moved, and
+    (5) overestimates both sides."""
 
     def __post_init__(self):
         for name in ("a", "a_prime"):

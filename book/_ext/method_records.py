@@ -17,19 +17,16 @@ A cell would do the same and start a kernel for every page.
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from docutils.parsers.rst.directives.images import Figure as DocutilsFigure
 from docutils.statemachine import StringList
 from sphinx.directives.patches import Figure
 from sphinx.util.docutils import SphinxDirective
 
-from alasso import claims, plots, report
+from alasso import front_page, plots, report
 
-TABLES = {"results": report.table, "settings": report.settings, "overview": claims.overview}
+TABLES = {"results": report.table, "settings": report.settings, "overview": front_page.overview}
 
 
 class MethodFigure(Figure):
-    option_spec = DocutilsFigure.option_spec
-
     def run(self):
         if not self.options.get("alt"):
             raise self.error("method-figure needs an :alt: text")
@@ -39,7 +36,7 @@ class MethodFigure(Figure):
         target = Path(self.state.document.settings.env.srcdir) / picture
         target.parent.mkdir(parents=True, exist_ok=True)
         plots.use_style()
-        drawing = report.weight_curves() if methods == ["overview"] else report.figure(*methods)
+        drawing = front_page.figure() if methods == ["overview"] else report.figure(*methods)
         drawing.savefig(target, metadata={"Date": None})
         plt.close(drawing)
         self.arguments = [f"/{picture.as_posix()}"]

@@ -1,0 +1,92 @@
+"""What the front page says is what the records say."""
+
+import json
+import statistics
+
+import pytest
+from records import made_up, stretched
+
+from alasso import front_page, report, results
+from alasso.presets import METHODS, experiment
+from alasso.search import tuned
+
+RESULTS = results.project() / "results"
+
+
+def end(line) -> float:
+    return line.get_ydata()[-1]
+
+
+def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path):
+    def write(preset, method, share, settings=None):
+        made = experiment(preset, method, settings)
+        results.save(made_up(made, 0, stretched([[share, None], [share, share]], 30)), made.path(tmp_path, 0))
+
+    write("pmnist30-short", "none", 0.9)
+    write("pmnist30-short", "si", 0.7)
+    write("pmnist30-short", "si", 0.5, {"c": "1", "damping": "0.001"})
+    write("pmnist30", "si", 0.4, {"c": "10"})
+    write("pmnist30", "ewc", 0.6)
+    write("pmnist30", "single", 0.99)
+    assert front_page.table(tmp_path).splitlines()[2:] == [
+        "| EWC | 50, the literature's | 60.0 | not run |",
+        "| SI | 0.1, the literature's | not run | 70.0 |",
+        "| SI | 1, damping = 0.001 | not run | 50.0 |",
+        "| SI | 10 | 40.0 | not run |",
+        "| plain training | none | not run | 90.0 |",
+    ]
+    write("pmnist30", "si", 0.3)
+    write("pmnist30", "alasso-coupled", 0.8)
+    (ax,) = front_page.figure(tmp_path).axes
+    curves = {text.get_text(): line for text, line in zip(ax.texts, sorted(ax.lines, key=end), strict=True)}
+    assert {name: (end(line), line.get_linestyle()) for name, line in curves.items()} == {
+        "SI, c = 0.1": (pytest.approx(0.3), "-"),
+        "SI, c = 10": (pytest.approx(0.4), "--"),
+        "EWC, c = 50": (pytest.approx(0.6), "-"),
+    }
+
+
+def test_the_front_page_says_what_the_records_say():
+    """Against the files themselves: means of last rows."""
+
+    def ends(preset, name):
+        found = sorted(RESULTS.glob(f"{preset}/{name}-s*.json"))
+        rows = [json.loads(path.read_text(encoding="utf-8"))["accuracy"][-1] for path in found]
+        return [100 * sum(row) / len(row) for row in rows]
+
+    lines = front_page.overview().partition("\n\n")[2].splitlines()
+    full = ends("pmnist30", f"alasso-published-{experiment('pmnist30', 'alasso-published').digest}")
+    assert f"keeps most, {statistics.mean(full):.1f}" in lines[0]
+    ours, theirs = (
+        ends("split-cifar", f"{name}-{tuned('split-cifar', name).digest}") for name in ("alasso-published", "si")
+    )
+    assert f"keeps {statistics.mean(theirs) - statistics.mean(ours):.1f} points less than SI" in lines[3]
+    error = statistics.stdev([a - b for a, b in zip(ours, theirs, strict=True)]) / len(ours) ** 0.5
+    assert f"(standard error {error:.1f})" in lines[3]
+    own = METHODS["alasso-published"].surrogate.a
+    even, usual = (
+        ends(preset, f"alasso-published-{experiment('pmnist-demo', 'alasso-published', settings).digest}")
+        for preset, settings in (("pmnist-demo", {"a": "1", "c": f"{(1 + own) / 2}"}), ("precision/bfloat16/*", {}))
+    )
+    gaps = [a - b for a, b in zip(usual, even, strict=False)]  # seeds 0, 1, … on both sides
+    assert len(gaps) >= 3
+    assert f"changes what is kept by {statistics.mean(gaps):+.1f} ± {statistics.stdev(gaps):.1f} points" in lines[4]
+    on_both = {"a": "1", "c": f"{(1 + own) / 2}"}
+    even = ends("pmnist30", f"alasso-published-{experiment('pmnist30', 'alasso-published', on_both).digest}")
+    gaps = [a - b for a, b in zip(full, even, strict=False)]
+    assert f"the paper's experiment the asymmetric side changes it by {statistics.mean(gaps):+.1f}" in lines[4]
+    assert f"({len(gaps)} seed" in lines[4]
+
+
+def test_another_weight_changes_the_order_as_the_front_page_says():
+    def kept(preset, method, c):
+        records = report.recorded(experiment(preset, method, {"c": c}), RESULTS)
+        return statistics.mean(report.kept(records))
+
+    at_five, at_twenty = (
+        {c: kept(preset, "alasso-published", c) for c in ("1", "10")} for preset in ("pmnist30-short", "pmnist30")
+    )
+    assert at_five["1"] < kept("pmnist30-short", "mas", "0.01") < at_five["10"]
+    five, twenty = (max(at, key=at.get) for at in (at_five, at_twenty))
+    assert (five, twenty) == ("10", "1")
+    assert f"best of those tried is {five} at five and {twenty} at twenty" in front_page.overview()
