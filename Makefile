@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PAGES := $(patsubst notebooks/%,results/executed/%,$(filter-out %/target.ipynb,$(wildcard notebooks/*.ipynb)))
 HTML := _build/html/index.html
+RECORDS := $(shell find results -name '*.json' -not -path '*/executed/*' -not -path '*/.*')
 
 .PHONY: book pdf test bench lint lock readme clean
 
@@ -57,7 +58,7 @@ $(READY): pyproject.toml constraints.txt
 results/executed/permuted_mnist.ipynb: PARAMETERS := -p results _build/runs
 results/executed/permuted_mnist.ipynb: BEFORE = $(BIN)/alasso collect --check --results _build/runs > /dev/null 2>&1 || rm -rf _build/runs
 
-results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard book/*.json results/*/*.json results/*/*/*.json) $(READY)
+results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard book/*.json) $(RECORDS) $(READY)
 	@mkdir -p $(@D)
 	@$(BEFORE)
 	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)

@@ -25,7 +25,7 @@ from alasso.errors import BadInput, Notice
 from alasso.train import Place
 
 DIGEST = 64  # hex digits of a sha256, which open the file
-ASKED = {"loop", "precision", "device"}  # of a run's identity, what a command line can say
+ASKED = {"loop", "precision", "device"}  # of a run's identity, what can be asked for, as a rule
 
 
 def beside(record: Path, suffix: str) -> Path:
@@ -79,7 +79,8 @@ def _verified(path: Path, identity: dict) -> tuple[Place, dict]:
     if found != identity:
         names = [name for name in {**identity, **found} if found.get(name) != identity.get(name)]
         what = ", ".join(f"{name} {found.get(name)}, not {identity.get(name)}" for name in names)
-        if ASKED.issuperset(names):
+        compiler_only = names == ["loop"] and "reference" not in (found["loop"], identity["loop"])
+        if ASKED.issuperset(names) and not compiler_only:
             raise BadInput(f"{path}: this run was begun with {what}; go on so, name another folder, or delete it")
         raise ValueError(f"it is of another run or other code: {what}")
     return place, tensors
@@ -125,7 +126,9 @@ def _take(lock: FileLock, record: Path) -> None:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            holder = owner.read_text().strip() if owner.exists() else "another process"
+            holder = "another process"
+            with suppress(OSError):  # it may be gone by now
+                holder = owner.read_text().strip()
             warnings.warn(f"{record.name} is being run by {holder}; waiting for it", Notice, stacklevel=4)
             lock.acquire()
         owner.write_text(f"process {os.getpid()} on {platform.node()}\n")

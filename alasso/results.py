@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -111,6 +112,11 @@ def load(path: Path) -> Run:
         run = Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
         tasks = (run.protocol | run.hyperparameters)["tasks"]
         square = len(run.accuracy) == tasks and all(len(row) == tasks for row in run.accuracy)
+        if any(not isinstance(getattr(run, field.name), field.type) for field in fields(Run)):
+            raise TypeError
+        if np.array([run.loss, run.seconds], dtype=float).shape != (2, tasks):
+            raise ValueError
+        shlex.split(run.command)
         if not square or run.matrix.shape != (tasks, tasks):
             raise BadInput(f"{path}: accuracy is not a matrix of {tasks} × {tasks} tasks; delete it and run again")
         return run

@@ -176,7 +176,7 @@ def _watch(path: Path, identity: dict, started: str, again: str, surrogate, bar:
             raise Diverged(_mark_diverged(path, again, surrogate, place, loss))
         if learner is None:
             if asked and place.step:  # in a fit, of which there are no checkpoints
-                raise Interrupted(f"stopped in the fit before task {place.task + 1}; to begin again: {again}", asked[0])
+                raise Interrupted(f"stopped in the fit before task {place.task + 1}; to go on: {again}", asked[0])
             return
         between_tasks = place.epoch == place.step == 0
         if asked or between_tasks or monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:

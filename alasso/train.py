@@ -76,7 +76,9 @@ class Place:
     """For each finished task: the accuracies on all tasks so far, the mean loss over its last epoch, seconds."""
 
     def __str__(self):
-        if self.epoch and not self.step:
+        if not self.step and not self.epoch:
+            return f"the end of task {self.task}"
+        if not self.step:
             return f"task {self.task + 1}, the end of epoch {self.epoch}"
         return f"task {self.task + 1}, epoch {self.epoch + 1}, step {self.step}"
 
@@ -164,5 +166,6 @@ def initial_theta(network, task, protocol, seed: int, device, make, watch: Watch
     theta = network.point.init(generator(seed, "initialisation", task.index), protocol.initialisation).to(device)
     if network.point is not network:
         learner = make(network.point, NoSurrogate(), theta, task, protocol)
-        train_task(learner, task, protocol, seed, Place(), lambda place, _, loss: watch(place, None, loss))
+        fit = Place(task=task.index)
+        train_task(learner, task, protocol, seed, fit, lambda place, _, loss: watch(place, None, loss))
     return network.lift(theta)

@@ -117,6 +117,12 @@ def test_a_matrix_of_another_size_than_the_protocols_is_refused(tiny, tmp_path, 
         {"accuracy": [["a", None], ["b", "c"]]},
         {"accuracy": [[[0.5], None], [0.5, 0.5]]},
         {"accuracy": 3},
+        {"seconds": None},
+        {"seconds": ["a", 1.0]},
+        {"loss": [0.1]},
+        {"command": 'alasso run "'},
+        {"commit": 5},
+        {"preset": ["pmnist-tiny"]},
     ],
 )
 def test_a_record_with_values_of_another_type_is_refused(tiny, tmp_path, wrong):

@@ -114,6 +114,14 @@ def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch, changed):
     assert (record.accuracy, record.loss) == (straight.accuracy, straight.loss)
 
 
+def test_a_checkpoint_of_a_loop_that_only_a_compiler_tells_apart_is_not_used(tmp_path):
+    stop_after(7, tmp_path)
+    record = PATH(tmp_path, 0)
+    pretend(record, loop="fast")  # the fixture's is uncompiled
+    with pytest.warns(UserWarning, match="is not used: it is of another run or other code: loop fast"):
+        start(tmp_path)
+
+
 @pytest.mark.parametrize(("asked", "begun"), [("loop", "reference"), ("precision", "float16"), ("device", "cuda")])
 def test_a_checkpoint_of_another_loop_precision_or_device_is_refused_and_kept(tmp_path, asked, begun):
     stop_after(7, tmp_path)

@@ -130,7 +130,7 @@ def test_a_signal_in_a_fit_is_heard_at_its_next_step(tmp_path, monkeypatch):
         return step(*arguments)
 
     monkeypatch.setattr(fast.FastLearner, "step", signalled)
-    with pytest.raises(Interrupted, match=r"stopped in the fit before task 1; to begin again: alasso run .* vcl"):
+    with pytest.raises(Interrupted, match=r"stopped in the fit before task 1; to go on: alasso run .* vcl"):
         start(tmp_path, "vcl")
     assert len(calls) == 2
 
