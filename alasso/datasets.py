@@ -60,6 +60,14 @@ PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 Contents = tuple[list[np.ndarray], Sequence[str]]  # the arrays named by PARTS, images as (N, C, H, W); the class names
 
 
+def inputs_and_classes(name: str) -> tuple[int, int]:
+    """Numbers in an image, and classes, of the data set of this name."""
+    if name in SIZES:
+        classes, _, _, side = SIZES[name]
+        return 3 * side**2, classes
+    return (3 * 32**2, 110) if name == "cifar110" else (28**2, 10)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set; label `k` stands for `classes[k]`."""

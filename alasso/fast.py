@@ -75,7 +75,7 @@ class FastLearner:
         self.set_state(surrogate.init(theta, task))
         self.reset_optimizer()
         dtype = PRECISIONS[precision]
-        by_hand = type(network) is MLP  # a subclass may have other logits
+        by_hand = isinstance(network, MLP)
         self.gradient = (MLPGradient if by_hand else AutogradGradient)(network, theta, protocol.batch_size, dtype)
         self.low = theta.to(dtype) if by_hand and dtype != theta.dtype else None
         self.scalars = replace(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Generator, Tensor
@@ -95,6 +95,7 @@ class _Flat:
         return self.logits(theta, x)
 
 
+@final
 @dataclass(frozen=True)
 class MLP(_Flat):
     """Fully connected ReLU network with a linear read-out; Table B of the supplement is MLP((784, 2000, 2000, 10))."""
@@ -122,8 +123,6 @@ class MLP(_Flat):
 
     def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What goes into each layer, (B, inputs) each, and the logits (B, classes)."""
-        if type(self) is not MLP:  # a subclass may have other logits
-            return super().activity(theta, x)
         *hidden, (weight, bias) = self.layers(theta)
         inputs = [x.flatten(1)]
         for w, b in hidden:
@@ -136,8 +135,6 @@ class MLP(_Flat):
         In a dense layer an image's gradient is the outer product of what comes back and what went in, so the sum of its
         entries' powers is one matrix product of powers.
         """
-        if type(self) is not MLP:
-            return super().per_image(theta, inputs, sensitivity, power)
         parts = []
         for (weight, _), entered in zip(reversed(self.layers(theta)), reversed(inputs), strict=True):
             back = sensitivity.abs() ** power

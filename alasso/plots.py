@@ -86,7 +86,7 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
 
 
 def final_by_task(ax: Axes, runs: list[Run], every: int = 5) -> Axes:
-    """Test accuracy at the end on every fifth task, and its average over all of them (Figures 8 and 9).
+    """Test accuracy at the end on every fifth task, or as often as told, and its average over all (Figures 8 and 9).
 
     A dot for each seed, a bar for their mean; methods stand side by side.
     """

@@ -225,7 +225,14 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
     convolutions, dropout = protocol.network != "mlp", f"dropout={text(protocol.dropout)}"
     drop = getattr(surrogate, "drop", False)
     mixed = protocol.joint and not isinstance(surrogate, NoSurrogate)
+    usual = METHODS[todo.method].surrogate
+    unread = [n for n in ("c_prime", "a_prime", "epsilon_prime") if getattr(usual, n, 0) != getattr(surrogate, n, 0)]
+    preset = PRESETS[todo.preset].protocol
+    widths = not convolutions or protocol.hidden == preset.hidden
+    side = protocol.network == "table-d" or protocol.image_side == preset.image_side
     return [
+        (not widths, f"hidden={text(protocol.hidden)}: {protocol.network} has widths of its own; leave it out"),
+        (not side, f"image_side={protocol.image_side}: {protocol.network} takes images as they are; leave it out"),
         (mixed, "joint=true: batches that mix all tasks need no surrogate; use the method multi"),
         (
             mean_field and convolutions,
@@ -233,6 +240,10 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
         ),
         (mean_field and any(protocol.dropout), f"{dropout}: the mean field has noise of its own; use dropout=0,0"),
         (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
+        (
+            unread and not surrogate.perfect,
+            f"{', '.join(f'{name}={getattr(surrogate, name)}' for name in unread)}: (7) reads it, and perfect=false",
+        ),
         (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
     ]
 

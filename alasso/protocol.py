@@ -97,8 +97,9 @@ class Protocol:
 
     @property
     def mlp_weights(self) -> int:
-        """Weights of the mlp on images of digits, without biases: the multiplications that one image takes."""
-        return sum(map(prod, pairwise((28 * 28, *self.hidden, 10))))
+        """Weights of the mlp, without biases: the multiplications that one image takes."""
+        inputs, classes = datasets.inputs_and_classes(self.dataset)
+        return sum(map(prod, pairwise((inputs, *self.hidden, classes))))
 
 
 def choose(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ function                            when                   returns
 init(theta, task)                   before the first task  State
 train_at(state, theta, network,     every step             parameters at which the task's loss is taken, and their
 generator)                                                 derivative with respect to θ, entry by entry
-penalty(state, theta)               tests, plots           scalar, what is added to the loss
+penalty(state, theta)               tests                  scalar, what is added to the loss
 gradient(state, theta)              every step             (P,), its gradient in closed form
 observe(state, g, delta)            after every step       State; g is the gradient of the task's loss alone
 consolidate(state, theta, network,  end of a task          State

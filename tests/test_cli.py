@@ -77,6 +77,22 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["run", "pmnist-tiny", "si", "--set", "dropout=0.5"], "dropout=0.5: dropout must be two shares"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-c"], "the mlp goes with permuted pixels"),
         (["run", "pmnist-tiny", "si", "--set", "network=table-e"], "network=table-e: unknown"),
+        (
+            ["run", "split-cifar", "si", "--set", "hidden=7"],
+            "si with hidden=7: table-c has widths of its own",
+        ),
+        (
+            ["run", "pmnist-tiny", "si", "--set", "image_side=64"],
+            "si with image_side=64: mlp takes images as",
+        ),
+        (
+            ["run", "pmnist-tiny", "alasso-si-importance", "--set", "a_prime=7"],
+            "alasso-si-importance with a_prime=7.0: (7) reads it, and perfect=false",
+        ),
+        (
+            ["run", "pmnist-tiny", "si", "--set", "dataset=tiny-imagenet", "hidden=100000"],
+            "hidden=100000: a network of more than 1000000000 weights",
+        ),
         (["run", "split-cifar", "multi"], "joint=True: mixed batches are for permuted pixels"),
         (["run", "pmnist-tiny", "ewc", "--set", "joint=true"], "ewc with joint=true: batches that mix all tasks"),
         (["run", "split-cifar", "vcl"], "vcl with network=table-c: the mean field is for the mlp"),

@@ -25,10 +25,6 @@ from alasso.errors import BadInput
 # ---------------------------------------------------------------------------------------------------- in general
 
 
-def test_names():
-    assert datasets.NAMES == ("mnist5k", "mnist", "cifar10", "cifar100", "cifar110", "tiny-imagenet")
-
-
 def test_unknown_name_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"^no data set is called 'mnits': choose from mnist5k, mnist, cifar10, "):
         datasets.load("mnits", tmp_path)

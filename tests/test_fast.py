@@ -78,18 +78,6 @@ def test_theta_and_state_are_the_references_for_dense_networks_on_split_images(m
     compare(network, METHODS[method].surrogate, split_stream(pictures, 3, 3, seed=0), replace(PROTOCOL, epochs=50))
 
 
-class Sigmoid(MLP):
-    """A network with a forward pass of its own."""
-
-    def logits(self, theta, x, noise=None):
-        (w, b), (weight, bias) = self.layers(theta)
-        return (x @ w.T + b).sigmoid() @ weight.T + bias
-
-
-def test_a_subclass_is_trained_by_its_own_logits(stream, compiled):
-    compare(Sigmoid((9, 8, 3)), SI(), stream)
-
-
 @pytest.mark.parametrize("make", [Learner, FastLearner])
 def test_nothing_keeps_a_graph_though_theta_requires_gradients(make, network, stream):
     theta = network.init(generator(0, "theta")).requires_grad_()

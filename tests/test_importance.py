@@ -11,18 +11,8 @@ from alasso.importance import FISHERS, fisher, mas_sensitivity
 from alasso.networks import CNN, MLP, _Flat, pixels
 from alasso.tasks import PermutedTask, SplitTask, generator
 
-
-class Sigmoid(MLP):
-    """A network with a forward pass of its own."""
-
-    def logits(self, theta, x, noise=None):
-        (w, b), (weight, bias) = self.layers(theta)
-        return (x.flatten(1) @ w.T + b).sigmoid() @ weight.T + bias
-
-
 NETWORKS = {  # with the shape of the images; the CNN enlarges its own from 6 × 6
     "mlp": (MLP((9, 8, 7, 4)), (9,)),
-    "a subclass": (Sigmoid((9, 8, 4)), (9,)),
     "cnn": (CNN(8, ((2,), (3,)), 5, 4), (3, 6, 6)),
 }
 PROBLEMS = [pytest.param(*problem, id=name) for name, problem in NETWORKS.items()]

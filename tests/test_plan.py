@@ -23,7 +23,7 @@ def keep(record, folder, preset, method, seconds, **changes):
     chosen = experiment(preset, method, changes.pop("settings", {}))
     protocol = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(chosen.protocol).items()}
     tasks = protocol["tasks"]
-    changes = {"loop": "reference", "accuracy": [[0.5] * tasks] * tasks} | changes
+    changes = {"loop": "reference", "accuracy": [[0.5] * tasks] * tasks, "loss": [0.5] * tasks} | changes
     made = replace(record, preset=preset, method=method, protocol=protocol, seconds=seconds, **changes)
     results.save(made, chosen.path(folder, 0))
 
@@ -83,7 +83,7 @@ def test_a_scale_changes_the_preset_and_nothing_else():
             assert [(e.method, e.surrogate) for e in made] == [(e.method, e.surrogate) for e in full]
             if scale == "short":
                 assert all(e.protocol.epochs == f.protocol.epochs // 4 for e, f in zip(made, full, strict=True))
-                assert [replace(e.protocol, epochs=0 + f.protocol.epochs) for e, f in zip(made, full, strict=True)] == [
+                assert [replace(e.protocol, epochs=f.protocol.epochs) for e, f in zip(made, full, strict=True)] == [
                     f.protocol for f in full
                 ]
                 assert all(PRESETS[e.preset].about.startswith("Short, ") for e in made)

@@ -316,8 +316,6 @@ def test_a_figure_gets_its_page_and_a_second_call_does_nothing(tmp_path, capsys,
     assert f"figure-4: {page}" in capsys.readouterr().out
     cells = json.loads(page.read_text())["cells"]
     assert "".join(cells[0]["source"]).startswith("# Figure 4, demo\n")
-    counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"]
-    assert counts == list(range(1, len(counts) + 1))
     assert any("image/svg+xml" in output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
     assert [path.name for path in page.parent.iterdir()] == [page.name]
 

@@ -117,7 +117,6 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(
     monkeypatch.setattr(learner, "step", _counting(step, steps))
     assert cli.main(shlex.split(said.partition("to go on: alasso ")[2])) == 0
     assert len(steps) == STEPS - 8
-    monkeypatch.undo()
 
 
 def test_a_signal_in_a_fit_is_heard_at_its_next_step(tmp_path, monkeypatch):
