@@ -118,12 +118,12 @@ class Sweep:
     wide: tuple[np.ndarray, np.ndarray]  # out to 1
 
 
-def sweeps(preset: str, seed: int) -> list[Sweep]:
-    """Train task 1, then sweep two weights of each layer: that of the largest path integral, and the median one.
+def sweeps(first: landscape.FirstTask) -> list[Sweep]:
+    """Sweep two weights of each layer after task 1: that of the largest path integral, and the median one.
 
     The median is taken among weights with a positive path integral: those of pixels that are always black have none.
     """
-    first, chosen = landscape.first_task(preset, seed), {}
+    chosen = {}
     for layer, ((start, end), (outputs, _)) in enumerate(
         zip(landscape.layer_bounds(first.network), first.network.shapes, strict=True), start=1
     ):
