@@ -81,7 +81,11 @@ def overview() -> str:
 
 
 def _kept(runs: list[Run]) -> str:
-    return f"{report.percent(report.kept(runs))} % ({len(runs)} seed{'s' * (len(runs) > 1)})"
+    return f"{report.percent(report.kept(runs))} % {_seeds(runs)}"
+
+
+def _seeds(runs: list[Run]) -> str:
+    return f"({len(runs)} seed{'s' * (len(runs) > 1)})"
 
 
 def _weights(folder: Path) -> list[str]:
@@ -131,13 +135,17 @@ def _side(folder: Path) -> str:
         for columns in ([s.layer for s in samples], [np.diff(s.bends, axis=0)[0] > 0 for s in samples])
     )
     shares = ", ".join(f"{100 * steeper[layer == k].mean():.0f}" for k in np.unique(layer))
-    on_both = {"a": "1", "c": f"{(1 + METHODS['alasso-published'].surrogate.a) / 2:g}"}  # as stiff on average
+    steep = METHODS["alasso-published"].surrogate.a
+    on_average, as_steep = (
+        {"a": "1", "c": f"{c:g}"} for c in ((1 + steep) / 2, steep)
+    )  # as stiff on average, as one side
 
     def recorded(preset: str, changes: dict[str, str], where: Path = folder) -> list[Run]:
         return report.recorded(experiment(preset, "alasso-published", changes), where)
 
     usual = recorded("pmnist-demo", {}, folder / "precision" / "bfloat16")  # as those that it is compared with
-    even, even_full = (recorded(preset, on_both) for preset in ("pmnist-demo", "pmnist30"))
+    even, full = recorded("pmnist-demo", on_average), recorded("pmnist30", {})
+    even_full, steep_full = (recorded("pmnist30", changes) for changes in (on_average, as_steep))
     return (
         f"**The side that nobody saw** is the one that bends more for {shares} % of the parameters of each layer, in a "
         f"network of the paper's size ({steeper.size:,} drawn at random). Against a surrogate that is stiffer on both "
@@ -145,6 +153,7 @@ def _side(folder: Path) -> str:
         f"(`pmnist-demo`, {len(even)} seeds, ± standard deviation), no more than rounding does: products in bfloat16 "
         "instead of float32 change the same runs by "
         f"{report.effect(recorded('pmnist-demo', {}), usual)}. In the paper's experiment the asymmetric side changes "
-        f"it by {report.effect(even_full, recorded('pmnist30', {}))} points "
-        f"({len(even_full)} seed{'s' * (len(even_full) > 1)})."
+        f"it by {report.effect(even_full, full)} points {_seeds(even_full)}, and by "
+        f"{report.effect(steep_full, full)} {_seeds(steep_full)} against one that is as stiff on both sides as its "
+        "steep one."
     )
