@@ -176,6 +176,15 @@ def test_later_parts_close_with_solved_exercises_too(site, page):
     assert len(re.findall(r">\s*Solution<|Hide the solution", html)) >= len(solutions)
 
 
+def test_fences_of_notebooks_are_closed():
+    """On lines of their own: one that is not swallows the rest of its cell, without a warning."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            fences = [line for line in "".join(cell["source"]).splitlines() if ":::" in line]
+            assert len(fences) % 2 == 0, (path.name, fences)
+            assert all(line.startswith(":::") for line in fences), (path.name, fences)
+
+
 def test_every_notebook_is_tried_in_miniature():
     elsewhere = {"target"}  # test_reproduce.py executes it for several targets
     assert set(TINY) | elsewhere == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
