@@ -25,7 +25,7 @@ from alasso.errors import BadInput, Notice
 from alasso.train import Place
 
 DIGEST = 64  # hex digits of a sha256, which open the file
-ASKED = {"loop", "precision", "device"}  # of a run's identity, what can be asked for, as a rule
+ASKED = {"loop", "precision", "device"}  # of a run's identity, what a command line can say
 
 
 def beside(record: Path, suffix: str) -> Path:
@@ -79,6 +79,7 @@ def _verified(path: Path, identity: dict) -> tuple[Place, dict]:
     if found != identity:
         names = [name for name in {**identity, **found} if found.get(name) != identity.get(name)]
         what = ", ".join(f"{name} {found.get(name)}, not {identity.get(name)}" for name in names)
+        # Whether the fast loop is compiled depends on the machine, and nobody can ask for it.
         compiler_only = names == ["loop"] and "reference" not in (found["loop"], identity["loop"])
         if ASKED.issuperset(names) and not compiler_only:
             raise BadInput(f"{path}: this run was begun with {what}; go on so, name another folder, or delete it")
