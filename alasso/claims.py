@@ -6,6 +6,7 @@ The numbers lie in a JSON file, one claim an entry, with the fields of Claim. No
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from alasso import report
 from alasso.presets import METHODS, PRESETS, SCALES, Experiment
 from alasso.results import Run
-from alasso.search import tuned
+from alasso.search import GRIDS, tuned
 
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""
@@ -38,9 +39,19 @@ class Claim:
     at_least: bool = False
     """The paper says "at least": more agrees too."""
 
-    def experiments(self, preset: str) -> list[Experiment]:
-        """The experiment, and after it those that it is held against."""
-        return [tuned(preset, self.method, self.settings), *(tuned(preset, name) for name in self.against)]
+    def experiment(self, preset: str) -> Experiment:
+        """Whose accuracy it is."""
+        return tuned(preset, self.method, self.settings)
+
+    def rivals(self, preset: str) -> dict[str, list[Experiment]]:
+        """What it is held against, by method: one for each setting that counts.
+
+        That of its search; where none was taken over, on permuted MNIST, its own and all that were tried.
+        """
+        tried = GRIDS["pmnist30"] if preset.startswith("pmnist") else {}
+        return {
+            name: [tuned(preset, name, settings) for settings in ({}, *tried.get(name, ()))] for name in self.against
+        }
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Outcome:
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
-    """All seeds of the best method that it is held against; empty if the claim is an accuracy."""
+    """All seeds of the method and setting that keep most of those it is held against; empty if it is an accuracy."""
     missing: tuple[str, ...] = ()
     """Rivals that have not run, which can only lower `ours`."""
 
@@ -80,10 +91,14 @@ def load(path: Path) -> list[Claim]:
 
 def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
     """What the records say of a claim at one preset; None without a run of its method, or of any that it is above."""
-    runs, *wanted = [report.recorded(chosen, folder) for chosen in claim.experiments(preset)]
-    if not runs or (wanted and not any(wanted)):
+    runs = report.recorded(claim.experiment(preset), folder)
+    rivals = {
+        name: [mine for one in settings if (mine := report.recorded(one, folder))]
+        for name, settings in claim.rivals(preset).items()
+    }
+    if not runs or (rivals and not any(rivals.values())):
         return None
-    rival = max(filter(None, wanted), key=lambda mine: np.mean(report.kept(mine)), default=[])
+    rival = max(chain(*rivals.values()), key=lambda mine: np.mean(report.kept(mine)), default=[])
     values = report.kept(runs)
     ours, values = report.mean_difference(rival, runs) if rival else (float(np.mean(values)), values)
     return Outcome(
@@ -92,7 +107,7 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
         error=report.standard_error(values),
         runs=runs,
         rival=rival,
-        missing=tuple(METHODS[name].label for name, mine in zip(claim.against, wanted, strict=True) if not mine),
+        missing=tuple(METHODS[name].label for name, found in rivals.items() if not found),
     )
 
 
@@ -116,7 +131,7 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             cells = [ours, verdict, f"{100 * (result.ours - claim.paper):+.1f}", seeds(result), claim.source]
             rows.append(f"{start} | {' | '.join(cells)} | `{result.runs[0].again}` |")
         if not found:
-            command = claim.experiments(claim.preset)[0].command(0)
+            command = claim.experiment(claim.preset).command(0)
             rows.append(f"{start} | not run yet | | | | {claim.source} | `{command}` |")
             missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
     return "\n".join([*rows, "", *missing.values()])
@@ -127,7 +142,7 @@ def seeds(result: Outcome) -> str:
     if not result.rival:
         return report.each(result.runs)
     missing = f"; not run: {'; '.join(result.missing)}" if result.missing else ""
-    return f"{report.each(result.runs)}; {METHODS[result.rival[0].method].label} {report.each(result.rival)}{missing}"
+    return f"{report.each(result.runs)}; {report.name(result.rival[0])} {report.each(result.rival)}{missing}"
 
 
 def summary(claims: list[Claim], folder: Path | None = None) -> str:

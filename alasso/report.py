@@ -27,6 +27,13 @@ def percent(values) -> str:
     return f"{100 * np.mean(values):.1f}" + _deviation(values)
 
 
+def name(run: Run) -> str:
+    """The method's, with the hyper-parameters that are not its own."""
+    usual = vars(METHODS[run.method].surrogate)
+    changed = [f"{key} = {value:g}" for key, value in run.hyperparameters.items() if value != usual[key]]
+    return METHODS[run.method].label + (f" with {', '.join(changed)}" if changed else "")
+
+
 def kept(runs: list[Run]) -> list[float]:
     """Average accuracy on all tasks at the end, a run."""
     return [float(metrics.average_accuracy(run.matrix)[-1]) for run in runs]
@@ -225,7 +232,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(kept(runs[name]))):
         more = 100 * mean_difference(runs[best], runs[name])[0]
         behind = f"keeps {abs(more):.1f} points {'more' if more > 0 else 'less'}; it " if name != best else ""
-        line = f"{METHODS[name].label} {behind}learned each task to {100 * np.mean(learned(runs[name])):.1f} %"
+        line = f"{METHODS[name].label} {behind}learned tasks to {100 * np.mean(learned(runs[name])):.1f} % on average"
         if "single" in runs:
             gain = 100 * (np.mean(learned(runs[name])) - np.mean(kept(runs["single"])))
             line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"

@@ -8,6 +8,7 @@ from records import made_up, stretched
 from alasso import claims, results
 from alasso.claims import Claim
 from alasso.presets import experiment
+from alasso.search import tuned
 
 PRESET = "pmnist10"
 NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
@@ -65,6 +66,21 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     assert claims.seeds(found) == "90.0; SI 70.0"
 
 
+def test_on_permuted_mnist_a_rival_has_the_best_of_its_settings(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "mas"))
+    write(tmp_path, "alasso-published", 0, 0.9)
+    write(tmp_path, "alasso-published", 0, 0.95, {"c": "10"})  # not what the claim is of
+    write(tmp_path, "si", 0, 0.6)
+    write(tmp_path, "si", 0, 0.8, {"c": "1"})
+    write(tmp_path, "si", 0, 0.85, {"c": "2"})  # not of the search
+    write(tmp_path, "mas", 0, 0.7)
+    found = claims.outcome(claim, PRESET, tmp_path)
+    assert found.ours == pytest.approx(0.1)
+    assert claims.seeds(found) == "90.0; SI with c = 1 80.0"
+    split = Claim("Figure", "above", 0.15, "split-cifar", "single", against=("si",))
+    assert split.rivals("split-cifar") == {"si": [tuned("split-cifar", "si")]}
+
+
 def test_a_difference_is_over_the_seeds_that_both_have(tmp_path):
     claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
     for seed, share in enumerate((0.95, 0.85, 0.75)):
@@ -103,7 +119,8 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
     assert len({claim.what for claim in stated}) == len(stated)
     for claim in stated:
         assert -1 <= claim.paper <= 1
-        assert all(made.preset == claim.preset for made in claim.experiments(claim.preset))
+        against = [one for settings in claim.rivals(claim.preset).values() for one in settings]
+        assert all(made.preset == claim.preset for made in (claim.experiment(claim.preset), *against))
     rows, costs = (part.splitlines() for part in claims.table(stated, tmp_path).split("\n\n"))
     assert len(rows) == 2 + len(stated)
     assert {row.count("|") for row in rows} == {9}

@@ -60,22 +60,17 @@ def test_the_front_page_says_what_the_records_say():
     ours, theirs = (
         ends("split-cifar", f"{name}-{tuned('split-cifar', name).digest}") for name in ("alasso-published", "si")
     )
-    assert f"keeps {statistics.mean(theirs) - statistics.mean(ours):.1f} points less than SI" in lines[3]
-    error = statistics.stdev([a - b for a, b in zip(ours, theirs, strict=True)]) / len(ours) ** 0.5
-    assert f"(standard error {error:.1f})" in lines[3]
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    assert f"keeps {-statistics.mean(gaps):.1f} points less than SI" in lines[3]
+    assert f"({', '.join(f'{gap:+.1f}' for gap in gaps)}, seed by seed)" in lines[3]
     own = METHODS["alasso-published"].surrogate.a
-    even, usual = (
-        ends(preset, f"alasso-published-{experiment('pmnist-demo', 'alasso-published', settings).digest}")
-        for preset, settings in (("pmnist-demo", {"a": "1", "c": f"{(1 + own) / 2}"}), ("precision/bfloat16/*", {}))
-    )
-    gaps = [a - b for a, b in zip(usual, even, strict=False)]  # seeds 0, 1, … on both sides
-    assert len(gaps) >= 3
-    assert f"changes what is kept by {statistics.mean(gaps):+.1f} ± {statistics.stdev(gaps):.1f} points" in lines[4]
-    on_both = {"a": "1", "c": f"{(1 + own) / 2}"}
-    even = ends("pmnist30", f"alasso-published-{experiment('pmnist30', 'alasso-published', on_both).digest}")
-    gaps = [a - b for a, b in zip(full, even, strict=False)]
-    assert f"the paper's experiment the asymmetric side changes it by {statistics.mean(gaps):+.1f}" in lines[4]
-    assert f"({len(gaps)} seed" in lines[4]
+    even = [ends("pmnist30", f"alasso-symmetric-{experiment('pmnist30', 'alasso-symmetric').digest}")]
+    for c in ((1 + own) / 2, own):
+        stiff = experiment("pmnist30", "alasso-published", {"a": "1", "c": f"{c}"})
+        even.append(ends("pmnist30", f"alasso-published-{stiff.digest}"))
+    for c, values in zip(("1", "1.4", "1.8"), even, strict=True):
+        assert f"{statistics.mean(values):.1f}" in lines[4].partition(" % of the")[0]
+        assert c in lines[4]
 
 
 def test_another_weight_changes_the_order_as_the_front_page_says():
