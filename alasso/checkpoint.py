@@ -1,12 +1,11 @@
 """What lets a run survive: checkpoints that are whole or refused, and one process at a time on a run.
 
-They lie in `.unfinished/` beside the results, and are gone when the record is there.
+They lie in `.unfinished/` beside the results, and are gone, but for an empty lock, when the record is there.
 """
 
 import glob
 import hashlib
 import io
-import json
 import os
 import pickle
 import platform
@@ -41,7 +40,7 @@ def save(record: Path, identity: dict, place: Place, tensors: dict) -> None:
             os.replace(path, before)
         file.write(b"-" * DIGEST)
         digest = _Digest(file)
-        content = {"identity": json.dumps(identity, sort_keys=True), "place": asdict(place), "tensors": tensors}
+        content = {"identity": identity, "place": asdict(place), "tensors": tensors}
         torch.save(content, digest)
         file.seek(0)
         file.write(digest.sha256.hexdigest().encode())
@@ -71,7 +70,7 @@ def _verified(path: Path, identity: dict) -> tuple[Place, dict]:
     try:
         # To the processor's memory, wherever they were: also without a GPU it can be said whose checkpoint this is.
         loaded = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        found, place, tensors = json.loads(loaded["identity"]), Place(**loaded["place"]), loaded["tensors"]
+        found, place, tensors = dict(loaded["identity"]), Place(**loaded["place"]), loaded["tensors"]
     except pickle.UnpicklingError:
         raise ValueError("it holds more than tensors and numbers") from None
     except (RuntimeError, TypeError, KeyError, EOFError):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ import torch
 from alasso import collect, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted, Notice
 from alasso.presets import METHODS, PRESETS, experiment
-from alasso.protocol import seed
-from alasso.run import run
+from alasso.protocol import parsed_seed
+from alasso.run import run, signals
 from alasso.targets import TARGETS
 
 MOST = 1000  # seeds, or runs at a time
@@ -23,11 +24,13 @@ SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the pape
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0; after one line that says why, 2 for bad input, 1 for a run that diverged, and 128
-    plus the number of the signal that stopped one; 141, as after SIGPIPE, if nobody reads on."""
+    plus the number of the signal that stopped one, or 130 where several or none were under way; 141, as after SIGPIPE,
+    if nobody reads on."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
-        with _notices():
+        # Whoever is killed cleans up as after Ctrl-C; a run under way hears both itself.
+        with _notices(), signals(signal.default_int_handler, signal.SIGTERM):
             status = chosen.function(chosen)
         sys.stdout.flush()
         return status
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
     one.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
     one.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
-    one.add_argument("--device", default="cpu", help="a PyTorch device (default cpu)")
+    one.add_argument("--device", help="a PyTorch device (default cpu)")
     path = one.add_mutually_exclusive_group()
     path.add_argument("--reference", action="store_true", help="train by the reference loop: eager float32, slower")
     path.add_argument(
@@ -110,11 +113,12 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
-    number = seed("--seed", chosen.seed)
+    number = parsed_seed("--seed", chosen.seed)
     folder = chosen.results or results.project() / "results"
     path = todo.path(folder, number)
     known = path.exists()
-    record = run(todo, number, folder, _device(chosen.device), reference=chosen.reference, precision=chosen.precision)
+    device = None if chosen.device is None else _device(chosen.device)
+    record = run(todo, number, folder, device, reference=chosen.reference, precision=chosen.precision)
     final = metrics.average_accuracy(record.matrix)[-1]
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0

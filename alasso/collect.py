@@ -33,7 +33,8 @@ def run(folder: Path, check: bool) -> int:
                 print(f"alasso: {error}", file=sys.stderr)
             continue
         rows.append((name, str(record.seed), *_row(record)))
-        complaints += [(name, what) for what in problems(record, path)]
+        if check:
+            complaints += [(name, what) for what in problems(record, path)]
     _print_table(rows)
     if check:
         for name, what in complaints:

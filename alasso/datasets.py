@@ -88,10 +88,11 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     """
     if name not in NAMES:
         raise BadInput(f"no data set is called {name!r}: choose from {', '.join(NAMES)}")
-    root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso").expanduser()
+    root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso")
     try:
+        root = root.expanduser()
         return _load_prepared(name, root) if name in SIZES else _dataset(name, *READERS[name](root))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's
         raise BadInput(f"cannot use {root} ({error}): set $ALASSO_DATA to a folder that has the data") from None
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from alasso.tasks import generator as named_generator
 
+TESTED = 500  # images at a time
 LARGEST_LAYER = 16 * 2**20  # bytes, of the images that convolutions on a CPU get at a time
 OUTPUTS = slice(None)  # all outputs; a task with classes of its own names a part of them
 
@@ -71,7 +72,8 @@ class _Flat:
 
     def activity(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What `per_image` needs of the forward pass, and the logits (B, classes)."""
-        return [x], self.logits(theta, x)
+        parts = x.split(images_at_once(self, len(x), theta.device))
+        return [x], torch.cat([self.logits(theta, part) for part in parts])
 
     def per_image(self, theta: Tensor, inputs: list[Tensor], sensitivity: Tensor, power: int) -> Tensor:
         """Σₙ |∂sₙ/∂θ|ᵖ over images n, (P,), where `sensitivity` (B, classes) is ∂sₙ/∂logits. One gradient an image."""
@@ -267,11 +269,9 @@ def loss_and_gradient(
 
 
 @torch.no_grad()
-def accuracy(
-    network, theta: Tensor, images: Tensor, labels: Tensor, outputs: slice = OUTPUTS, batch_size: int = 500
-) -> float:
+def accuracy(network, theta: Tensor, images: Tensor, labels: Tensor, outputs: slice = OUTPUTS) -> float:
     """Share of right predictions on uint8 images (N, …) with labels (N,)."""
-    right, batch_size = 0, images_at_once(network, batch_size, theta.device)
+    right, batch_size = 0, images_at_once(network, TESTED, theta.device)
     for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         right += int((network.predict(theta, pixels(x))[:, outputs].argmax(1) == y).sum())
     return right / len(labels)

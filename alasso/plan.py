@@ -6,7 +6,7 @@ from math import isclose
 from pathlib import Path
 from typing import NamedTuple
 
-from alasso import results
+from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.presets import METHODS, SCALES, Experiment
 from alasso.protocol import Protocol, choose
@@ -14,8 +14,8 @@ from alasso.results import Run
 from alasso.targets import TARGETS, check_scale
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
-IMAGES = {"mnist": 60_000, "mnist5k": 4_000, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
-"""Training images: all for the digits, which every task sees; of one class elsewhere."""
+IMAGES = {"mnist": 6_000, "mnist5k": 400, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
+"""Training images of one class, about."""
 
 
 class Job(NamedTuple):
@@ -68,8 +68,7 @@ def jobs(targets: Iterable[str], scale: str, seeds: Iterable[int]) -> list[Job]:
         for experiment in TARGETS[name].experiments(scale)
         for seed in seeds
     )
-    found = {(job.experiment.preset, job.experiment.digest, job.seed): job for job in wanted}
-    return sorted(found.values(), key=_usefulness)
+    return sorted(dict.fromkeys(wanted), key=_usefulness)
 
 
 def missing(wanted: Iterable[Job], folder: Path) -> list[Job]:
@@ -97,9 +96,9 @@ class Costs:
             if run.device == "cpu":
                 self.records.append((f"{path.parent.name}/{path.name}", run, protocol))
 
-    def of(self, job: Job) -> Estimate | None:
-        """None if no run with such a network has been measured."""
-        wanted = job.experiment.protocol
+    def of(self, experiment: Experiment) -> Estimate | None:
+        """What one seed takes; None if no run with such a network has been measured."""
+        wanted = experiment.protocol
         similar = [known for known in self.records if known[2].network == wanted.network]
         if not similar:
             return None
@@ -107,7 +106,7 @@ class Costs:
 
         def distance(known: tuple[str, Run, Protocol]) -> tuple:
             name, run, protocol = known
-            fast, alike = run.loop != "reference", _mean_field(run.method) == _mean_field(job.experiment.method)
+            fast, alike = run.loop != "reference", _mean_field(run.method) == _mean_field(experiment.method)
             return max(ratios[name], 1 / ratios[name]), fast, alike, -_of_an_epoch(run, protocol)
 
         nearest = min(distance(known)[0] for known in similar)
@@ -118,7 +117,7 @@ class Costs:
         basis = f"{name}: {epoch:.3g} core-seconds an epoch"
         if not isclose(ratios[name], 1):
             basis += f", × {ratios[name]:.3g} for its work"
-        if run.method != job.experiment.method:
+        if run.method != experiment.method:
             basis += f", of {run.method}"
         return Estimate(epoch * ratios[name] * wanted.tasks * wanted.epochs, basis)
 
@@ -156,7 +155,8 @@ def _usefulness(job: Job) -> tuple:
 
 def _work(protocol: Protocol) -> float:
     """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
-    images = IMAGES[protocol.dataset] * (protocol.classes_per_task or 1)
+    _, classes = datasets.inputs_and_classes(protocol.dataset)
+    images = IMAGES[protocol.dataset] * (protocol.classes_per_task or classes)
     match protocol.network:
         case "mlp":
             return images * protocol.mlp_weights

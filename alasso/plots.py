@@ -43,9 +43,8 @@ LANDMARKS = ("none", "alasso-published", "single")
 
 def use_style() -> None:
     """One look for all figures; text stays text in SVG files."""
-    sns.set_theme(style="ticks", context="notebook", rc={"svg.fonttype": "none", "svg.hashsalt": "alasso"})
     frame = {"axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True}
-    sns.mpl.rcParams.update(frame)
+    sns.set_theme(style="ticks", context="notebook", rc=frame | {"svg.fonttype": "none", "svg.hashsalt": "alasso"})
 
 
 def per_cent(share: float, _position: int | None = None) -> str:

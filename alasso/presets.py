@@ -228,11 +228,16 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
     usual = METHODS[todo.method].surrogate
     unread = [n for n in ("c_prime", "a_prime", "epsilon_prime") if getattr(usual, n, 0) != getattr(surrogate, n, 0)]
     preset = PRESETS[todo.preset].protocol
+    permuted = METHODS[todo.method].protocol.get("permute_first", preset.permute_first) == protocol.permute_first
     widths = not convolutions or protocol.hidden == preset.hidden
     side = protocol.network == "table-d" or protocol.image_side == preset.image_side
     return [
         (not widths, f"hidden={text(protocol.hidden)}: {protocol.network} has widths of its own; leave it out"),
         (not side, f"image_side={protocol.image_side}: {protocol.network} takes images as they are; leave it out"),
+        (
+            convolutions and not permuted,
+            f"permute_first={text(protocol.permute_first)}: split classes are not permuted; leave it out",
+        ),
         (mixed, "joint=true: batches that mix all tasks need no surrogate; use the method multi"),
         (
             mean_field and convolutions,
@@ -258,6 +263,8 @@ def _value(name: str, typed: str, usual: object) -> object:
         match usual:
             case bool():
                 return {"true": True, "false": False}[typed.lower()]
+            case float():
+                return float(typed) + 0.0  # −0 is 0
             case tuple():
                 return tuple(type(usual[0])(part) for part in typed.split(","))
             case _:

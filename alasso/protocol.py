@@ -66,7 +66,7 @@ class Protocol:
             if getattr(self, name) > LARGEST:
                 raise BadInput(f"{name}={getattr(self, name)}: {name} can be {LARGEST} at most")
         if not self.hidden or min(self.hidden) < 1:
-            raise BadInput(f"hidden={self.hidden}: hidden must be one or more widths ≥ 1, such as 2000,2000")
+            raise BadInput(f"hidden={text(self.hidden)}: hidden must be one or more widths ≥ 1, such as 2000,2000")
         if self.mlp_weights > MOST_WEIGHTS:
             raise BadInput(f"hidden={text(self.hidden)}: a network of more than {MOST_WEIGHTS} weights")
         if self.network not in NETWORKS:
@@ -89,7 +89,7 @@ class Protocol:
         if any(self.dropout) and self.network != "mlp":
             raise BadInput(f"dropout={text(self.dropout)}: {self.network} has dropout of its own; leave it at 0,0")
         if self.joint and self.classes_per_task:
-            raise BadInput("joint=True: mixed batches are for permuted pixels, where all tasks share their outputs")
+            raise BadInput("joint=true: mixed batches are for permuted pixels, where all tasks share their outputs")
         if not 0 < self.learning_rate <= FASTEST:
             raise BadInput(
                 f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0, {FASTEST} at most"
@@ -108,7 +108,7 @@ def choose(name: str, known: Iterable[str]) -> str:
     return f"unknown; did you mean {close[0]}?" if close else f"unknown; choose from {', '.join(known)}"
 
 
-def seed(name: str, typed: str) -> int:
+def parsed_seed(name: str, typed: str) -> int:
     """A seed as it is typed. Raises BadInput, which calls it by this name, for anything else."""
     if not (typed.isascii() and typed.isdigit() and len(typed) < 19):
         raise BadInput(f"{name} {typed}: must be a whole number ≥ 0, of at most 18 digits")

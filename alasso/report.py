@@ -18,8 +18,8 @@ from alasso.targets import TARGETS
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
     """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
     folder = folder or results.project() / "results"
-    found = chosen.path(folder, 0).parent.glob(chosen.path(folder, "*").name)
-    return [load(chosen, seed, folder) for seed in sorted(int(path.stem.rpartition("-s")[2]) for path in found)]
+    found = [path.stem.rpartition("-s")[2] for path in (folder / chosen.preset).glob(chosen.path(folder, "*").name)]
+    return [load(chosen, seed, folder) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
 
 
 def percent(values) -> str:

@@ -28,9 +28,8 @@ def run(
     names = plan.chosen(targets, scale)
     wanted = plan.jobs(names, scale, range(seeds))
     todo = plan.missing(wanted, folder)
-    for job in wanted:
-        if job not in todo:
-            load(job.experiment, job.seed, folder)
+    for job in set(wanted) - set(todo):
+        load(job.experiment, job.seed, folder)
     of = f"{', '.join(targets)} at scale {scale}, {seeds} seed{'s' * (seeds > 1)}"
     print(f"{of}: {len(wanted)} runs, {len(wanted) - len(todo)} of them there, {len(todo)} to do")
     if not dry_run:
@@ -38,7 +37,8 @@ def run(
     failed = {}
     if todo:
         costs = plan.Costs(results.project() / "results", folder)
-        estimates = {job: costs.of(job) for job in todo}
+        each = {experiment: costs.of(experiment) for experiment in {job.experiment for job in todo}}
+        estimates = {job: each[job.experiment] for job in todo}
         at_once = min(processes or workers.cores(), len(todo))
         with workers.Processes(at_once) if dask is None else workers.Cluster(dask) as engine:
             print(_forecast(estimates, engine.slots()))
@@ -100,6 +100,7 @@ class Progress:
         self.waiting = list(estimates)
         self.failed: dict[Job, Exception] = {}
         self.started, self.expected, self.took = time.monotonic(), 0.0, 0.0
+        self.live = sys.stdout.isatty()
 
     @property
     def done(self) -> int:
@@ -152,7 +153,6 @@ class Progress:
         """The table, redrawn every second, if someone can see it."""
         from rich.live import Live
 
-        self.live = sys.stdout.isatty()
         if self.live:
             with Live(get_renderable=self.table, refresh_per_second=1):
                 yield

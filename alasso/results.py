@@ -110,21 +110,24 @@ def load(path: Path) -> Run:
             raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
         new = {f.name: f.default for f in fields(Run) if f.default is not MISSING}
         run = Run(**{field.name: (new | content)[field.name] for field in fields(Run)})
-        tasks = (run.protocol | run.hyperparameters)["tasks"]
-        square = len(run.accuracy) == tasks and all(len(row) == tasks for row in run.accuracy)
         if any(not isinstance(getattr(run, field.name), field.type) for field in fields(Run)):
             raise TypeError
+        tasks = run.protocol["tasks"]
+        square = len(run.accuracy) == tasks and all(len(row) == tasks for row in run.accuracy)
         if np.array([run.loss, run.seconds], dtype=float).shape != (2, tasks):
             raise ValueError
         shlex.split(run.command)
         if not square or run.matrix.shape != (tasks, tasks):
             raise BadInput(f"{path}: accuracy is not a matrix of {tasks} × {tasks} tasks; delete it and run again")
+        seen = run.matrix[np.tril_indices(tasks)]
+        if not ((seen >= 0) & (seen <= 1)).all():
+            raise BadInput(f"{path}: not a share from 0 to 1 for every task seen; delete it and run again")
         return run
     except BadInput:
         raise
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); a record is a file, made by `alasso run`") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
 
 

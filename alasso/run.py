@@ -14,7 +14,6 @@ from pathlib import Path
 from time import monotonic
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from alasso import checkpoint, datasets, fast, results
@@ -38,27 +37,31 @@ def run(
     experiment: Experiment,
     seed: int,
     folder: Path,
-    device: str = "cpu",
+    device: str | None = None,
     progress: bool = True,
     reference: bool = False,
     precision: str | None = None,
 ) -> Run:
     """The record of this experiment and seed: read from the folder if it is there, else trained and written to it.
 
-    The fast path trains, in the precision that suits the hardware, unless `reference` or `precision` say otherwise. A
-    run that was killed goes on from its last checkpoint, if the same code made it, with as many threads as before.
-    Raises BadInput, before anything is trained, for a record or a checkpoint that is there of another loop or precision
-    than these say, for both at once, for data that cannot be had or a folder that cannot be written; Interrupted after
-    SIGINT or SIGTERM; Diverged if the loss explodes, and again without training whenever the run is asked for.
+    The fast path trains, on the processor and in the precision that suits it, unless `device`, `reference` or
+    `precision` say otherwise. A run that was killed goes on from its last checkpoint, if the same code made it, with as
+    many threads as before.
+
+    Raises BadInput, before anything is trained, for a record or a checkpoint that is there of another device, loop or
+    precision than these say, for reference and precision at once, for data that cannot be had or a folder that cannot
+    be written; Interrupted after SIGINT or SIGTERM; Diverged if the loss explodes, and again without training whenever
+    the run is asked for.
     """
     if reference and precision:
         raise BadInput(f"precision {precision} of the reference loop: it has float32; leave one of the two out")
     path = experiment.path(folder, seed)
-    found = partial(_found, experiment, seed, folder, reference, precision)
+    found = partial(_found, experiment, seed, folder, device, reference, precision)
     if path.exists():
         record = found()
         checkpoint.tidy(path)
         return record
+    device = device or "cpu"
     dataset = _on(device, datasets.load(experiment.protocol.dataset))
     started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
     stream = build_stream(protocol, dataset, seed)
@@ -68,7 +71,7 @@ def run(
     loop = "reference" if reference else "fast" if fast.can_compile() else "fast, uncompiled"
     make = Learner if reference else partial(fast.FastLearner, precision=precision)
     identity = {"run": experiment.command(seed), "data": dataset.sha256, "loop": loop, "precision": precision}
-    identity |= {"device": device, "torch": torch.__version__, "code": CODE[:12]}
+    identity |= {"device": device, "torch": str(torch.__version__), "code": CODE[:12]}
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         stack.enter_context(checkpoint.alone(path))
@@ -148,15 +151,21 @@ def load(experiment: Experiment, seed: int, folder: Path) -> Run:
     return record
 
 
-def _found(experiment: Experiment, seed: int, folder: Path, reference: bool, precision: str | None) -> Run:
-    """The record that is there. Raises BadInput if another loop or precision was asked for than made it."""
+def _found(
+    experiment: Experiment, seed: int, folder: Path, device: str | None, reference: bool, precision: str | None
+) -> Run:
+    """The record that is there. Raises BadInput if another device, loop or precision was asked for than made it."""
     record = load(experiment, seed, folder)
     made_so = record.loop == "reference"
-    if not made_so if reference else precision and (made_so or precision != record.precision):
-        asked = "--reference" if reference else f"--precision {precision}"
+    others = {
+        f"--device {device}": device and device != record.device,
+        "--reference": reference and not made_so,
+        f"--precision {precision}": precision and (made_so or precision != record.precision),
+    }
+    for asked in (asked for asked, other in others.items() if other):
         raise BadInput(
-            f"{experiment.path(folder, seed)}: made by the {record.loop} loop in {record.precision}, not with {asked}; "
-            "name another folder with --results, or delete it and run again"
+            f"{experiment.path(folder, seed)}: made by the {record.loop} loop in {record.precision} on "
+            f"{record.device}, not with {asked}; name another folder with --results, or delete it and run again"
         )
     return record
 
@@ -237,9 +246,7 @@ def _progress_bar(protocol: Protocol, stream, show: bool, saved: tuple[Place, di
 
 
 def _on(device: str, dataset: datasets.Dataset) -> datasets.Dataset:
-    names = ("train_images", "train_labels", "test_images", "test_labels")
-    tensors: dict[str, Tensor] = {name: getattr(dataset, name).to(device) for name in names}
-    return replace(dataset, **tensors)
+    return replace(dataset, **{part: getattr(dataset, part).to(device) for part in datasets.PARTS})
 
 
 def _now() -> str:

@@ -1,6 +1,5 @@
 """Streams of tasks. All randomness is a function of its key alone, never of a global generator's past."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -21,10 +20,10 @@ def generator(seed: int, *key: int | str) -> torch.Generator:
 
 def batches(
     count: int, batch_size: int, seed: int, task: int, epoch: int, epoch_size: int | None = None
-) -> Iterator[Tensor]:
+) -> tuple[Tensor, ...]:
     """Indices of one epoch's batches, freshly shuffled; the last batch holds the rest, as in Keras' `fit`."""
     order = torch.randperm(count, generator=generator(seed, "shuffle", task, epoch))
-    yield from order[:epoch_size].split(batch_size)
+    return order[:epoch_size].split(batch_size)
 
 
 def permutation(seed: int, task: int, pixels: int = 784, permute_first: bool = False) -> Tensor:

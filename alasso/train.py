@@ -99,7 +99,7 @@ def train_task(learner, task, protocol, seed: int, place: Place, watch: Watch) -
         if place.noise is not None:
             noise.set_state(place.noise)
         order = batches(len(labels), protocol.batch_size, seed, task.index, place.epoch, task.epoch_size)
-        for index in list(order)[place.step :]:
+        for index in order[place.step :]:
             began = perf_counter()
             chosen = index.to(labels.device)
             batch = images.index_select(0, chosen)  # whole rows, where images[chosen] goes pixel by pixel

@@ -32,7 +32,7 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
     """
     seeds = list(seeds)
     wanted = [Job(experiment, seed) for experiment in experiments for seed in seeds]
-    todo = missing(wanted, folder)
+    todo = missing(dict.fromkeys(wanted), folder)
     if todo:
         with Processes(min(cores(), len(todo))) as engine:
             ended = tqdm(compute(todo, folder, engine), total=len(todo), desc=f"training, {engine.slots()} at a time")
@@ -53,7 +53,7 @@ def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") ->
     engine.prepare(todo)
     waiting, killed, under_way = deque(todo), Counter(), {}
     while waiting or under_way:
-        while waiting and engine.free(len(under_way)):
+        while waiting and engine.free():
             job = waiting.popleft()
             under_way[engine.submit(_train, *job, folder, run.CODE)] = job
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -137,9 +137,9 @@ class Processes:
         """How many runs there can be at a time."""
         return self._count
 
-    def free(self, under_way: int) -> bool:
+    def free(self) -> bool:
         """Whether one more can be submitted."""
-        return under_way < self._count
+        return bool(self._idle)
 
     def submit(self, function, *arguments) -> Future:
         pool = self._idle.pop()
@@ -192,7 +192,7 @@ class Cluster:
     def slots(self) -> int:
         return sum(self._client.nthreads().values())
 
-    def free(self, under_way: int) -> bool:
+    def free(self) -> bool:
         """Always: the scheduler holds what waits, and workers may come and go."""
         return True
 
@@ -207,11 +207,15 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) ->
     """One run in a process of its own.
 
     Without a folder it is on another machine: it leaves no record or note behind when it ends, and raises BadInput if
-    its `run.CODE` is another.
+    its `run.CODE` is another, or its process has threads for other runs.
     """
     torch.set_num_threads(1)
     if folder is not None:
         return run.run(experiment, seed, folder, progress=False)
+    from distributed import get_worker
+
+    if get_worker().state.nthreads > 1:  # they would share the precision of float32 products, which a run sets
+        raise BadInput("this worker has several threads, and a run needs a process to itself: give it --nthreads 1")
     if code != run.CODE:
         commit = results.provenance()["commit"]
         raise BadInput(f"this worker has other code of alasso, of commit {commit}; give it what the others have")

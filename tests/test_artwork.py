@@ -1,14 +1,12 @@
 """The logo, the favicon and the cover are what the formulas draw."""
 
 import re
-import sys
 from pathlib import Path
 
+import artwork
 import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book"))
-import artwork  # noqa: E402
 
 
 @pytest.mark.parametrize("name", artwork.PICTURES)

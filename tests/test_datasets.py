@@ -56,6 +56,7 @@ def test_root_is_the_argument_or_else_the_environment_or_else_in_the_home(tmp_pa
 
 def test_impossible_root_is_refused(tmp_path):
     refuses("cifar10", tmp_path / ("x" * 300), "cannot use", "File name too long")
+    refuses("cifar10", "~nobody-of-this-name/data", "cannot use ~nobody-of-this-name/data", "home directory")
 
 
 # ------------------------------------------------------------------------------------------------------- mnist5k

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from training import trained
 
 from alasso import landscape, results
 from alasso.networks import MLP, pixels
@@ -13,7 +14,6 @@ from alasso.presets import PRESETS, experiment
 from alasso.run import build_network
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator, permuted_stream
-from alasso.train import train_stream
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +56,8 @@ def test_layer_bounds_cut_theta_where_the_network_does():
 def test_the_first_task_is_that_of_plain_training(first):
     protocol = experiment("pmnist-tiny", "none").protocol
     stream = permuted_stream(first.task.dataset, 1, 3, protocol.permute_first)
-    caught = []
-
-    class Spy(NoSurrogate):
-        def evaluate_at(self, state, theta):
-            caught.append(theta.clone())
-            return theta
-
-    train_stream(build_network(protocol, first.task.dataset), Spy(), stream, protocol, 3, "cpu", lambda *_: None)
-    assert torch.equal(first.theta, caught[0])
+    _, thetas, _ = trained(build_network(protocol, first.task.dataset), NoSurrogate(), stream, protocol, seed=3)
+    assert torch.equal(first.theta, thetas[0])
     assert not torch.equal(first.theta, first.previous)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from alasso import networks
 from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, dropout, loss_and_gradient, pixels, table_c, table_d
 from alasso.tasks import generator
 
@@ -211,14 +212,26 @@ def test_a_network_scaled_by_node_is_one_with_dropped_inputs(network):
     torch.testing.assert_close(network.logits(theta * scale, x), network.logits(theta, x * first))
 
 
-def test_accuracy_is_the_share_of_right_predictions_in_batches_of_any_size(network):
+def test_the_activity_of_convolutions_is_taken_in_pieces(monkeypatch):
+    theta, x = SMALL_CNN.init(generator(0, "theta")), torch.rand(7, 3, 8, 8, generator=generator(0, "x"))
+    sizes, logits = [], CNN.logits
+    monkeypatch.setattr(networks, "LARGEST_LAYER", 3 * 4 * SMALL_CNN.widest)
+    monkeypatch.setattr(CNN, "logits", lambda self, theta, x: sizes.append(len(x)) or logits(self, theta, x))
+    (inputs,), found = SMALL_CNN.activity(theta, x)
+    assert sizes == [3, 3, 1]
+    assert inputs is x
+    torch.testing.assert_close(found, logits(SMALL_CNN, theta, x))
+
+
+def test_accuracy_is_the_share_of_right_predictions_in_batches_of_any_size(network, monkeypatch):
     theta = network.init(torch.Generator().manual_seed(0))
     images = torch.randint(0, 256, (101, 9), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     predictions = network.logits(theta, images / 255).argmax(1)
     labels = predictions.clone()
     labels[:11] = (labels[:11] + 1) % 3
     assert accuracy(network, theta, images, labels) == 90 / 101
-    assert accuracy(network, theta, images, labels, batch_size=10) == 90 / 101
+    monkeypatch.setattr(networks, "TESTED", 10)
+    assert accuracy(network, theta, images, labels) == 90 / 101
 
 
 def test_accuracy_on_a_task_is_among_its_own_classes(network):

@@ -1,10 +1,10 @@
 """The loop that the book offers for other projects does what the package's own loop does."""
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import own_project
 import pytest
 import torch
 from torch import nn
@@ -16,8 +16,6 @@ from alasso.tasks import batches, generator
 from alasso.train import Learner, Place, train_task
 
 BOOK = Path(__file__).parents[1] / "book"
-sys.path.insert(0, str(BOOK))
-import own_project  # noqa: E402
 
 PROTOCOL = Protocol(tasks=3, hidden=(8,), epochs=4, batch_size=16)
 SEED = 5

@@ -7,7 +7,7 @@ import pytest
 from alasso import plan, results
 from alasso import run as runner
 from alasso.errors import BadInput
-from alasso.plan import Costs, Job
+from alasso.plan import Costs
 from alasso.presets import PRESETS, SCALES, experiment
 from alasso.targets import TARGETS
 
@@ -29,7 +29,7 @@ def keep(record, folder, preset, method, seconds, **changes):
 
 
 def cost(folder, preset, method, **settings):
-    return Costs(folder).of(Job(experiment(preset, method, settings), 0))
+    return Costs(folder).of(experiment(preset, method, settings))
 
 
 def test_all_is_every_target_and_every_run_once():
@@ -130,6 +130,13 @@ def test_work_is_scaled_to_larger_images_and_more_of_them(record, tmp_path):
     weights = 784 * 200 + 200 * 200 + 200 * 10
     more = (784 * 400 + 400 * 10) / weights * 60_000 / 4_000
     assert cost(tmp_path, "pmnist10", "si", hidden="400").core_seconds == pytest.approx(200 * more)
+
+
+def test_a_dense_network_sees_every_class_of_colour_images_too(record, tmp_path):
+    keep(record, tmp_path, "pmnist10", "si", [100.0], settings={"tasks": "1", "epochs": "1", "dataset": "cifar10"})
+    inner = 2000 * 2000 + 2000 * 10
+    ratio = 60_000 * (784 * 2000 + inner) / (50_000 * (3072 * 2000 + inner))
+    assert cost(tmp_path, "pmnist10", "si", tasks="1", epochs="1").core_seconds == pytest.approx(100 * ratio)
 
 
 def test_a_torn_record_costs_nothing(tmp_path):

@@ -1,5 +1,7 @@
 """What figures show of runs, worked out by hand, and of no runs at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -10,6 +12,12 @@ from alasso.presets import experiment
 
 SI = experiment("pmnist-demo", "si")
 RUNS = [made_up(SI, seed, m) for seed, m in enumerate(([[0.9, None], [0.7, 0.8]], [[0.5, None], [0.1, 0.6]]))]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
@@ -46,3 +54,43 @@ def test_without_runs_there_are_axes_and_no_curves(draw):
     assert draw(ax, []) is ax
     assert not ax.get_lines()
     assert not ax.texts
+
+
+def test_names_at_the_ends_of_curves_keep_clear_of_each_other_and_in_order():
+    ax = plt.figure().subplots()
+    ax.set_ylim(0, 1)
+    plots.label_ends(ax, 1, [(0.5, "upper", "black"), (0.499, "lower", "black"), (0.9, "far", "black")])
+    heights = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert heights["lower"] == pytest.approx(0.499)
+    assert heights["upper"] > heights["lower"] + 0.02
+    assert heights["far"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("dirty", "preset", "said"),
+    [
+        (False, "pmnist-demo", ""),
+        (True, "pmnist-demo", "† code not committed"),
+        (False, "pmnist30-short", "pmnist30-short: 5 of 20 epochs"),
+        (True, "split-cifar-short", "split-cifar-short: 15 of 60 epochs; † code not committed"),
+    ],
+)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plots.average_accuracy,
+        plots.spread,
+        lambda ax, runs: plots.task_accuracy(ax, runs, 1),
+        lambda ax, runs: plots.final_accuracy(ax, {run.method: [run] for run in runs}),
+    ],
+)
+def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(draw, dirty, preset, said):
+    matrix = [[0.9, None], [0.7, 0.8]]
+    ours = replace(made_up(experiment(preset, "si"), 0, matrix), dirty=dirty)
+    ax = draw(plt.figure().subplots(), [ours, made_up(experiment(preset, "none"), 0, matrix)])
+    assert ax.get_title(loc="right") == said
+    names = [text.get_text() for text in (*ax.texts, *ax.get_yticklabels()) if text.get_text()[:1].isalpha()]
+    marked = {name.removesuffix(" †").casefold(): name.endswith(" †") for name in names}
+    assert list(marked.values()).count(True) == dirty
+    assert marked["si"] is dirty
+    assert len(marked) == 2

@@ -168,8 +168,9 @@ def test_a_digest_is_the_same_for_equal_experiments_however_they_were_typed():
         again = experiment("pmnist-tiny", "alasso-published", settings)
         assert again == usual
         assert again.digest == usual.digest
-    one, other = ({"c": "2", "epochs": "3"}, {"epochs": "3", "c": "2"})
-    assert experiment("pmnist-tiny", "si", one).digest == experiment("pmnist-tiny", "si", other).digest
+    pairs = (({"c": "2", "epochs": "3"}, {"epochs": "3", "c": "2"}), ({"c": "0"}, {"c": "-0"}))
+    for one, other in pairs:
+        assert experiment("pmnist-tiny", "si", one).digest == experiment("pmnist-tiny", "si", other).digest
 
 
 def test_a_field_that_is_added_later_leaves_the_names_of_results_as_they_are():
@@ -263,8 +264,8 @@ def test_targets_commands_make_the_same_experiments_again():
         ({"tasks": 0}, "tasks=0: tasks must be a whole number ≥ 1"),
         ({"epochs": 0}, "epochs=0"),
         ({"batch_size": -1}, "batch_size=-1"),
-        ({"hidden": ()}, r"hidden=\(\): hidden must be one or more widths"),
-        ({"hidden": (8, 0)}, r"hidden=\(8, 0\)"),
+        ({"hidden": ()}, "hidden=: hidden must be one or more widths"),
+        ({"hidden": (8, 0)}, "hidden=8,0"),
         ({"dropout": (0.5,)}, "dropout=0.5: dropout must be two shares below 1"),
         ({"dropout": (0.5, 1.0)}, "dropout=0.5,1.0"),
         ({"dropout": (-0.1, 0.0)}, "dropout=-0.1,0.0"),
@@ -277,7 +278,7 @@ def test_targets_commands_make_the_same_experiments_again():
         ({"image_side": 100}, "image_side=100: image_side must be a multiple of 32"),
         ({"image_side": 0}, "image_side=0"),
         ({"initialisation": "glorit"}, "initialisation=glorit: unknown; did you mean glorot"),
-        ({"network": "table-c", "classes_per_task": 3, "joint": True}, "joint=True"),
+        ({"network": "table-c", "classes_per_task": 3, "joint": True}, "joint=true: mixed batches"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: learning_rate must be a finite number > 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"learning_rate": 1e39}, r"learning_rate=1e\+39: learning_rate must be a finite number > 0, 1e\+37 at most"),

@@ -4,11 +4,13 @@ import importlib
 import json
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
+import colab
+import pdf
+import publication
 import pytest
 import torch
 import yaml
@@ -18,10 +20,6 @@ import alasso
 from alasso.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "book"), str(ROOT / "book" / "_ext")]
-import colab  # noqa: E402
-import pdf  # noqa: E402
-import publication  # noqa: E402
 
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8"))
 

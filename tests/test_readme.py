@@ -3,17 +3,15 @@
 import json
 import re
 import statistics
-import sys
 from pathlib import Path
 
+import readme
 import yaml
 
 from alasso import report
 from alasso.presets import ABLATIONS, PRESETS, experiment
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book"))
-import readme  # noqa: E402
 
 TEXT = readme.README.read_text(encoding="utf-8")
 

@@ -168,6 +168,14 @@ def test_a_lead_is_over_the_seeds_that_both_have():
     assert "30.0 points more than plain training, with no seed that both have." in report.leader(runs)
 
 
+def test_only_files_named_as_records_are_read(tmp_path):
+    chosen = experiment("pmnist-tiny", "none")
+    results.save(made_up(chosen, 0, [[0.9, None], [0.5, 0.9]]), chosen.path(tmp_path, 0))
+    copy = chosen.path(tmp_path, 0)
+    copy.with_stem(f"{copy.stem} (copy)").write_text("{")
+    assert [found.seed for found in report.recorded(chosen, tmp_path)] == [0]
+
+
 def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
     matrix = [[0.1 * (k + 1) if k <= n else None for k in range(6)] for n in range(6)]
     ax = plots.final_by_task(plt.figure().subplots(), [made_up(experiment("split-cifar", "si"), 0, matrix)])

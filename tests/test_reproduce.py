@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from distributed import LocalCluster
+from records import made_up
 
 from alasso import cli, pages, reproduce, results, workers
 from alasso import run as runner
 from alasso.errors import BadInput, Interrupted
-from alasso.plan import Job
+from alasso.plan import Estimate, Job
 from alasso.presets import SCALES, experiment
 from alasso.targets import TARGETS, Target
 
@@ -172,13 +174,29 @@ def test_the_table_counts_what_is_done_running_failed_and_waiting(tmp_path):
 
     todo = [Job(experiment("pmnist-tiny", m), 0) for m in ("none", "si", "ewc", "mas", "vcl")]
     progress = reproduce.Progress(dict.fromkeys(todo), lambda: 2)
-    progress.live = True
+    progress.live = True  # as on a terminal
     progress.end(todo[1], None, tmp_path)
     progress.end(todo[0], ValueError("no"), tmp_path)
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(progress.table())
     assert console.export_text().split("\n")[3].replace("│", " ").split() == ["pmnist-tiny", "1", "2", "1", "1"]
     assert "time left unknown" in progress.left()
+
+
+def test_the_time_left_follows_how_long_the_runs_took_that_have_ended(tmp_path, monkeypatch):
+    todo = [Job(experiment("pmnist-tiny", "none"), seed) for seed in range(4)]
+    monkeypatch.setattr(reproduce.time, "monotonic", lambda: 100.0)
+    progress = reproduce.Progress(dict.fromkeys(todo, Estimate(600.0, "a record")), lambda: 2)
+    assert progress.left() == "about 20 min left"
+    for job in todo[:2]:  # each took 15 minutes instead of ten, and they went side by side
+        took = replace(made_up(job.experiment, job.seed, [[0.9, None], [0.5, 0.9]]), seconds=[800.0, 100.0])
+        results.save(took, job.path(tmp_path))
+        progress.end(job, None, tmp_path)
+    monkeypatch.setattr(reproduce.time, "monotonic", lambda: 100.0 + 900)
+    assert progress.left() == "about 15 min left"
+    for job in todo[2:]:
+        progress.end(job, ValueError("no"), tmp_path)
+    assert progress.left() == "all ended"
 
 
 def wanted(*methods, **settings) -> list[Job]:
@@ -298,6 +316,29 @@ def test_dask_reports_a_failure_and_refuses_other_code(cluster, targets, drawn, 
     monkeypatch.setattr(runner, "CODE", "f" * 64)
     assert command(tmp_path, "figure-4", *address) == 1
     assert "this worker has other code of alasso, of commit" in capsys.readouterr().err
+
+
+def test_a_worker_with_threads_for_several_runs_is_refused(targets, drawn, tmp_path, capsys):
+    way = {"processes": True, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(n_workers=1, threads_per_worker=2, **way) as two:
+        assert command(tmp_path, "figure-4", "--scale", "tiny", "--dask", two.scheduler_address) == 1
+    assert "this worker has several threads, and a run needs a process to itself" in capsys.readouterr().err
+
+
+def test_a_batch_that_is_terminated_saves_its_runs_and_says_how_to_go_on(tmp_path):
+    code = "from alasso import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
+    arguments = ["reproduce", "figure-4", "--workers", "1", "--results", str(tmp_path)]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.rglob("*.checkpoint")):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.terminate()
+    _, said = parent.communicate(timeout=120)
+    assert parent.returncode == 130
+    assert "stopped: 0 of 2 runs are done; the same command goes on" in said
+    assert "leaked" not in said
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys):

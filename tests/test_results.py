@@ -65,10 +65,19 @@ def test_runs_are_computed_where_missing_and_equal_a_run_on_its_own(tiny):
     np.testing.assert_allclose(found[1].matrix, alone.matrix, atol=0.005)
 
 
-@pytest.mark.parametrize("damage", [lambda t: t[:100], lambda t: "[]", lambda t: "{}", lambda t: "\x00"])
-def test_a_file_that_is_not_a_record_is_refused_by_name(tiny, tmp_path, damage):
+def test_what_is_asked_for_twice_is_trained_once(tmp_path, monkeypatch):
+    handed, compute = [], workers.compute
+    monkeypatch.setattr(workers, "compute", lambda todo, *rest: handed.extend(todo) or compute(todo, *rest))
+    same = [experiment("pmnist-tiny", "none", settings) for settings in ({}, {"tasks": "2"})]
+    first, second = workers.runs(same, [0], tmp_path)
+    assert first == second
+    assert len(handed) == 1
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{}", "\x00", "[" * 10**5], ids=str.split("torn list empty nul deep"))
+def test_a_file_that_is_not_a_record_is_refused_by_name(tiny, tmp_path, content):
     path = tmp_path / "torn.json"
-    path.write_text(damage(tiny[1].read_text()))
+    path.write_text(content or tiny[1].read_text()[:100])
     with pytest.raises(BadInput, match=r"torn\.json: not a whole result record"):
         results.load(path)
 
@@ -109,6 +118,14 @@ def test_a_matrix_of_another_size_than_the_protocols_is_refused(tiny, tmp_path, 
         results.load(path)
 
 
+@pytest.mark.parametrize("row", [[None, 0.8], [9.0, 0.8], [0.3, -0.1]])
+def test_a_record_with_holes_or_impossible_accuracies_is_refused(tiny, tmp_path, row):
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({**json.loads(tiny[1].read_text()), "accuracy": [[0.9, None], row]}))
+    with pytest.raises(BadInput, match=r"odd\.json: not a share from 0 to 1 for every task seen; delete it"):
+        results.load(path)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -144,21 +161,6 @@ def test_records_are_found_in_any_depth_and_nothing_else(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert results.records(tmp_path) == sorted(tmp_path / name for name in names)
-
-
-def test_a_save_that_fails_leaves_the_old_record(tiny, tmp_path, monkeypatch):
-    path = tmp_path / "record.json"
-    results.save(tiny[0], path)
-    before = path.read_bytes()
-
-    def full_disk(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(results.os, "fsync", full_disk)
-    with pytest.raises(BadInput, match="No space left"):
-        results.save(tiny[0], path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_code_that_differs_from_its_commit_is_dirty(tmp_path, monkeypatch):

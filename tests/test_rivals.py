@@ -4,16 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from training import trained
 
 from alasso import importance, rivals
 from alasso.networks import MLP, accuracy, loss_and_gradient, pixels
-from alasso.protocol import Protocol
 from alasso.rivals import EWC, IMM, MAS
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
-from alasso.train import train_stream
 
-PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 TASK = SimpleNamespace(epoch_size=40)
 
 
@@ -156,26 +154,13 @@ def test_mode_imm_merges_quadratic_tasks_to_the_minimum_of_their_sum_and_the_mea
 
 
 def test_imm_tests_the_merge_and_trains_on_from_the_last_solution(network, stream):
-    caught = []
-    surrogate = IMM(c=0.0, drop=False)
-    spy = SimpleNamespace(**{f: getattr(surrogate, f) for f in ("init", "train_at", "gradient", "observe")})
-    spy.consolidate = lambda state, theta, *rest: (
-        caught.append(theta.clone()) or surrogate.consolidate(state, theta, *rest)
-    )
-    spy.evaluate_at = surrogate.evaluate_at
-    tested = [seen for seen, _, _ in train_stream(network, spy, stream, PROTOCOL, 0, "cpu", lambda *_: None)]
-    assert caught[-1].equal(plain_theta(network, stream))
+    tested, caught, _ = trained(network, IMM(c=0.0, drop=False), stream)
+    _, plain, _ = trained(network, NoSurrogate(), stream)
+    assert caught[-1].equal(plain[-1])
     for n, seen in enumerate(tested):
         mean = torch.stack(caught[: n + 1]).mean(0)
         assert seen == pytest.approx([accuracy(network, mean, *task.test()) for task in stream[: n + 1]])
     assert tested[-1] != [accuracy(network, caught[-1], *task.test()) for task in stream]
-
-
-def plain_theta(network, stream):
-    """θ after plain training."""
-    seen = []
-    train_stream(network, NoSurrogate(), stream, PROTOCOL, 0, "cpu", lambda place, learner, loss: seen.append(learner))
-    return seen[-1].theta
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import os
 import signal
 from dataclasses import replace
@@ -55,12 +54,24 @@ def test_the_precision_of_a_record_is_that_of_its_products(tmp_path):
         (
             {"precision": "bfloat16"},
             {"precision": "float32"},
-            "fast, uncompiled loop in bfloat16, not with --precision",
+            "fast, uncompiled loop in bfloat16 on cpu, not with --precision",
         ),
-        ({"precision": "float32"}, {"precision": "bfloat16"}, "loop in float32, not with --precision bfloat16"),
-        ({"precision": "float32"}, {"reference": True}, "fast, uncompiled loop in float32, not with --reference"),
-        ({"reference": True}, {"precision": "bfloat16"}, "reference loop in float32, not with --precision bfloat16"),
-        ({"reference": True}, {"precision": "float32"}, "reference loop in float32, not with --precision float32"),
+        ({"precision": "float32"}, {"precision": "bfloat16"}, "loop in float32 on cpu, not with --precision bfloat16"),
+        (
+            {"precision": "float32"},
+            {"reference": True},
+            "uncompiled loop in float32 on cpu, not with --reference",
+        ),
+        (
+            {"reference": True},
+            {"precision": "bfloat16"},
+            "nce loop in float32 on cpu, not with --precision bfloat16",
+        ),
+        (
+            {"reference": True},
+            {"precision": "float32"},
+            "nce loop in float32 on cpu, not with --precision float32",
+        ),
     ],
 )
 def test_a_record_of_another_loop_or_precision_than_asked_for_is_refused(tmp_path, made, asked, said):
@@ -146,7 +157,7 @@ def pretend(record, **changes) -> None:
     """Leave the same checkpoint with another identity, and none before it."""
     content = checkpoint.beside(record, "checkpoint").read_bytes()[checkpoint.DIGEST :]
     old = torch.load(io.BytesIO(content), weights_only=True)
-    checkpoint.save(record, json.loads(old["identity"]) | changes, Place(**old["place"]), old["tensors"])
+    checkpoint.save(record, old["identity"] | changes, Place(**old["place"]), old["tensors"])
     checkpoint.beside(record, "checkpoint.before").unlink()
 
 

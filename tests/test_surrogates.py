@@ -5,16 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from training import PROTOCOL, trained
 
 from alasso import quadratics
 from alasso.errors import BadInput
 from alasso.networks import MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS
-from alasso.protocol import Protocol
 from alasso.rivals import EWC, IMM, MAS, VCL
 from alasso.surrogates import ALASSO, SI, NoSurrogate, State
 from alasso.tasks import generator
-from alasso.train import train_stream
 
 SURROGATES = {name: METHODS[name].surrogate for name in METHODS if name not in ("dropout", "single", "multi")}  # none's
 SURROGATES["alasso-underestimate"] = ALASSO(a=0.8, c=0.3, epsilon=0.1)
@@ -28,7 +27,6 @@ WITH_A_PAST = pytest.mark.parametrize(
 WITH_A_PATH = pytest.mark.parametrize(
     "surrogate", [pytest.param(s, id=name) for name, s in SURROGATES.items() if type(s).__name__ in PATH_INTEGRALS]
 )
-PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 
 
 def network_for(surrogate) -> MLP | MeanFieldMLP:
@@ -36,14 +34,10 @@ def network_for(surrogate) -> MLP | MeanFieldMLP:
     return MeanFieldMLP((9, 8, 3)) if isinstance(surrogate, VCL) else MLP((9, 8, 3))
 
 
-def final_theta(network, surrogate, stream, protocol=PROTOCOL, seed=0):
-    """θ after the stream, caught on its way to evaluation."""
-    caught = []
-    called = ("init", "train_at", "gradient", "observe", "consolidate")
-    spy = SimpleNamespace(**{name: getattr(surrogate, name) for name in called})
-    spy.evaluate_at = lambda state, theta: caught.append(theta.clone()) or surrogate.evaluate_at(state, theta)
-    train_stream(network, spy, stream, protocol, seed, "cpu", lambda *_: None)
-    return caught[-1]
+def final_theta(network, surrogate, stream, seed=0):
+    """θ after the stream."""
+    _, thetas, _ = trained(network, surrogate, stream, seed=seed)
+    return thetas[-1]
 
 
 @EVERY

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from archives import cut, flip
 from small_runs import SETTINGS, forked, start, stop_after
 
 from alasso import checkpoint, cli, fast, results
@@ -166,16 +167,6 @@ def test_interrupted_and_continued_is_straight_through(tmp_path, kept, monkeypat
     assert end_of(tmp_path / "stopped", method) == end_of(tmp_path / "straight", method)
 
 
-def tear(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 def make_foreign(path):
     """A whole checkpoint, but of a run with other data."""
     record = path.parent.parent / f"{path.stem}.json"
@@ -185,7 +176,7 @@ def make_foreign(path):
     shutil.copy(keep, checkpoint.beside(record, "checkpoint.before"))
 
 
-@pytest.mark.parametrize(("damage", "said"), [(tear, "torn"), (flip, "torn"), (make_foreign, "of another run")])
+@pytest.mark.parametrize(("damage", "said"), [(cut, "torn"), (flip, "torn"), (make_foreign, "of another run")])
 def test_a_bad_checkpoint_is_refused_by_name_and_the_one_before_is_used(tmp_path, kept, monkeypatch, damage, said):
     start(tmp_path / "straight")
     stop_after(7, tmp_path / "killed")
@@ -203,7 +194,7 @@ def test_without_a_good_checkpoint_it_starts_anew(tmp_path, kept):
     start(tmp_path / "straight")
     stop_after(7, tmp_path / "killed")
     for suffix in ("checkpoint", "checkpoint.before"):
-        tear(checkpoint.beside(path_of(tmp_path / "killed"), suffix))
+        cut(checkpoint.beside(path_of(tmp_path / "killed"), suffix))
     with pytest.warns(UserWarning, match="is not used"):
         start(tmp_path / "killed")
     assert end_of(tmp_path / "killed", "alasso-published") == end_of(tmp_path / "straight", "alasso-published")

@@ -2,44 +2,27 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from training import PROTOCOL, trained
 
 from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, pixels, table_c, table_d
 from alasso.presets import METHODS, experiment
-from alasso.protocol import INITIALISATIONS, Protocol
+from alasso.protocol import INITIALISATIONS
 from alasso.rivals import EWC, VCL
 from alasso.run import build_network
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream, split_stream
 from alasso.train import train_stream
 
-PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 SINGLE = replace(PROTOCOL, fresh_network=True)
 SPLIT = replace(PROTOCOL, network="table-c", classes_per_task=2, reset_optimizer=True)
 SMALL_CNN = CNN(8, ((4,), (4,)), 16, 6)
 SPLIT_METHODS = [name for name in METHODS if name not in ("multi", "vcl", "dropout")]  # these are for permuted pixels
-
-
-def trained(network, surrogate, stream, protocol, seed=0):
-    """The rows of the accuracy matrix, and θ and the State as they are when each task has ended."""
-    thetas, states = [], []
-    called = ("init", "train_at", "gradient", "observe", "consolidate")
-    spy = SimpleNamespace(**{name: getattr(surrogate, name) for name in called})
-
-    def evaluate_at(state, theta):
-        thetas.append(theta.clone())
-        states.append(state)
-        return surrogate.evaluate_at(state, theta)
-
-    spy.evaluate_at = evaluate_at
-    rows = [row for row, _, _ in train_stream(network, spy, stream, protocol, seed, "cpu", lambda *_: None)]
-    return rows, thetas, states
 
 
 def trained_in_plain_torch(network, parts, reset):
@@ -162,19 +145,6 @@ def test_an_optimiser_that_is_kept_goes_on_moving_the_outputs_of_the_last_task(p
     _, (first, second), _ = trained(network, NoSurrogate(), stream, replace(SPLIT, reset_optimizer=False))
     weight = network.layers(second - first)[-1][0]
     assert weight[stream[0].outputs].any()
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_gets_through_a_permuted_stream(dataset, name):
-    method = METHODS[name]
-    protocol = replace(PROTOCOL, tasks=2, **{"epochs": 2, **method.protocol})
-    stream = permuted_stream(dataset, 2, 0, protocol.permute_first, protocol.joint)
-    network = build_network(protocol, dataset, method.mean_field)
-    rows, thetas, _ = trained(network, method.surrogate, stream, protocol)
-    assert [len(row) for row in rows] == [1, 2]
-    assert all(0 <= value <= 1 for row in rows for value in row)
-    assert all(theta.isfinite().all() for theta in thetas)
-    assert not torch.equal(*thetas)
 
 
 @pytest.mark.parametrize("name", SPLIT_METHODS)

@@ -5,16 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
+from training import PROTOCOL
 
 from alasso import formulas
 from alasso.networks import MLP, MeanFieldMLP
-from alasso.protocol import Protocol
 from alasso.rivals import VCL
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
 from alasso.train import Learner, initial_theta, train_stream
-
-PROTOCOL = Protocol(dataset="mnist5k", tasks=3, hidden=(8,), epochs=3, batch_size=16, learning_rate=0.01)
 
 
 @pytest.fixture
