@@ -35,10 +35,10 @@ def two_tasks() -> Explorer:
     """What c, a, c′ and a′ do to one parameter when both losses are parabolas and training finds the minimum of (6)."""
     theta = torch.linspace(-2, 2, 81, dtype=torch.float64)
     controls = (
-        Control("m", "new task's minimum", (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0), 6),
+        Control("m", "m, new task's minimum", (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0), 6),
         Control("c", "c, the past's weight", (0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
         Control("a", "a, overestimation", (0.5, 1.0, 1.4, 1.8, 2.0, 3.0, 4.0, 5.0), 3),
-        Control("c_prime", "c′, in the estimate", (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0), 3),
+        Control("c_prime", "c′, in the estimate", (0.0, 0.3, 0.5, 1.0, 1.8, 2.0, 3.0, 5.0), 3),
         Control("a_prime", "a′, in the estimate", (0.5, 1.0, 1.4, 1.8, 2.0, 3.0, 4.0, 5.0), 1),
     )
 
@@ -49,7 +49,7 @@ def two_tasks() -> Explorer:
         floor = NEXT_CURVATURE * (stop - v["m"]) ** 2
         floor = floor + v["c"] * formulas.asymmetric_surrogate(stop, ANCHOR, IMPORTANCE, SIDE, v["a"], 0.0)
         side = (ANCHOR - stop).sign()
-        following = formulas.asymmetric_surrogate(theta, stop, importance, side, v["a"], 0.0)
+        following = formulas.asymmetric_surrogate(theta, stop, importance.clamp(min=0), side, v["a"], 0.0)
         lines = {"past": v["c"] * past, "task": task, "total": formulas.total_loss(task, past, v["c"]) - floor}
         lines["following"] = following
         points = {name: (theta.numpy(), y.numpy()) for name, y in lines.items()}
@@ -61,7 +61,7 @@ def two_tasks() -> Explorer:
         exact = NEXT_CURVATURE + v["c"] * curvature
         return (
             f"Training stops at θ = {stop.item():.2f}. There the total loss has the coefficient {exact.item():.2f}; "
-            f"equation (7) makes the next Ω̂ {importance.item():.2f}."
+            f"equation (7) makes the next Ω̂ {importance.item():.2f}{', set to 0' * (importance.item() < 0)}."
         )
 
     plots.use_style()
@@ -85,7 +85,7 @@ def two_tasks() -> Explorer:
         "A parameter between two tasks: the past's surrogate, the new task's loss, their sum, and the next surrogate",
         "One parameter that the past wants at 0 and the new task elsewhere, both with coefficient 1. c and a decide "
         "where training stops (the thin line), and so have a part in how steep the next surrogate is. c′ and a′ act on "
-        "that steepness only. "
+        "that steepness only; where it comes out negative it is set to 0. "
         "With c′ = c and a′ = a it is the total loss on the stretch that training covered.",
         controls,
         (drawn,),
@@ -96,7 +96,7 @@ def two_tasks() -> Explorer:
 
 
 def next_surrogate(m: float, c: float, a: float, c_prime: float, a_prime: float) -> tuple[Tensor, Tensor]:
-    """Where (6) is lowest, if the new task's loss is (θ − m)², and Ω̂ by (7) after training stopped there; (1,) each."""
+    """Where (6) is lowest, if the new task's loss is (θ − m)², and what (7) gives if it ends there, (1,) each."""
     wanted = torch.tensor([m], dtype=torch.float64)
     # (6) is lowest on the side of the anchor where m lies: there it is one parabola.
     curvature = c * formulas.asymmetric_curvature(wanted, ANCHOR, IMPORTANCE, SIDE, a, 0.0)
@@ -104,7 +104,7 @@ def next_surrogate(m: float, c: float, a: float, c_prime: float, a_prime: float)
     omega = NEXT_CURVATURE * ((ANCHOR - wanted) ** 2 - (stop - wanted) ** 2)
     past = formulas.asymmetric_surrogate(stop, ANCHOR, IMPORTANCE, SIDE, a_prime, 0.0)
     importance = formulas.perfect_importance(omega, formulas.drop_of_the_past(past, c_prime), stop - ANCHOR, 0.0)
-    return stop, importance.clamp(min=0)
+    return stop, importance
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
     """The surrogates (2) and (5) against these curves, as functions of a, of the damping ξ and of ε."""
     controls = (
         Control("scene", "parameter", tuple(sweep.label for sweep in swept)),
-        Control("a", "a, overestimation", tuple(k / 10 for k in range(5, 81)), 13),
+        Control("a", "a, overestimation", (0.5, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0), 6),
         Control("damping", "ξ, damping of (7)", (0.0, 1e-5, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0), 6),
         Control("epsilon", "ε, floor", (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1), 1),
     )

@@ -118,7 +118,7 @@ class Costs:
         if not isclose(ratios[name], 1):
             basis += f", × {ratios[name]:.3g} for its work"
         if run.method != experiment.method:
-            basis += f", of {run.method}"
+            basis += f", from a run of {METHODS[run.method].label if run.method in METHODS else run.method}"
         return Estimate(epoch * ratios[name] * wanted.tasks * wanted.epochs, basis)
 
 

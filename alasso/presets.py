@@ -104,7 +104,7 @@ PRESETS = {
     "split-tiny": Preset(
         "Tiny ImageNet at 224×224 in 30 tasks of 6 classes, Table D (Figure 9). Epochs and optimiser: as split-cifar.",
         Protocol("tiny-imagenet", 30, classes_per_task=6, network="table-d", epochs=60, reset_optimizer=True),
-        cost="3.5 days on one core: twelve times the pixels of split-tiny-64; not measured",
+        cost="three to four days on one core: twelve times the pixels of split-tiny-64; not measured",
         expect="average accuracy: ALASSO .594, single task .589, SI about 10 points below ALASSO (Figure 9)",
         hyperparameters={"si": {"damping": 1e-3}},
     ),

@@ -1,6 +1,8 @@
 """What a page says of a method: a figure and a table from the committed records. Nothing here trains."""
 
-from collections.abc import Iterable, Mapping
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -25,6 +27,12 @@ def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
 def percent(values) -> str:
     """Shares as `mean ± sample standard deviation`, in percent; of a single one, itself."""
     return f"{100 * np.mean(values):.1f}" + _deviation(values)
+
+
+def source(*things: Callable) -> str:
+    """Markdown: the code of these functions and classes, as the package has it."""
+    code = "\n\n".join(textwrap.dedent(inspect.getsource(thing)) for thing in things)
+    return f"```python\n{code}```"
 
 
 def name(run: Run) -> str:
@@ -133,7 +141,8 @@ def figure(*methods: str) -> Figure:
     drawing, axes = plt.subplots(len(panels), figsize=(6.0, 3.9 * len(panels)), squeeze=False)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
         plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
-        ax.set_title(preset, loc="left", fontsize="medium")
+        if not ax.get_title(loc="right").startswith(preset):
+            ax.set_title(preset, loc="left", fontsize="medium")
     return drawing
 
 
@@ -206,7 +215,7 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
     ]
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
         hours = min(sum(run.seconds) * run.threads for run in mine) / 3600
-        rows.append(f"| {METHODS[mine[0].method].label} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
+        rows.append(f"| {name(mine[0])} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
     return "\n".join(rows)
 
 

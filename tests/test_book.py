@@ -162,6 +162,7 @@ def test_chapters_open_with_aims_and_close_with_solved_exercises(site, name):
     for cell in solutions:
         assert "hide-cell" in cell["metadata"]["tags"]
         assert cell["metadata"]["jupyter"] == {"source_hidden": True}
+        assert cell["source"][0] == "# Solution\n", "all that JupyterLab shows of it"
     html = (site / "results" / "executed" / f"{name}.html").read_text(encoding="utf-8")
     assert html.count("Hide the solution") == len(solutions)
 

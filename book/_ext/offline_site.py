@@ -1,4 +1,4 @@
-"""Makes the built site self-contained: MathJax is shipped with it, and scripts that would fetch more are dropped."""
+"""Makes the built site self-contained: MathJax and the notebooks go with it, scripts that would fetch more do not."""
 
 import importlib.util
 import shutil
@@ -45,7 +45,16 @@ def drop_live(app, pagename, templatename, context, doctree):
         context[key] = [file for file in context.get(key, []) if not unwanted(file)]
 
 
+def offer_notebooks(app, exception):
+    """Lets a page's download be the notebook as it is written: of one that was executed JupyterLab shows no SVG."""
+    for page in Path(app.outdir, "_sources", "results", "executed").glob("*.ipynb"):
+        written = Path(app.srcdir, "notebooks", page.name)
+        if exception is None and written.exists():
+            shutil.copyfile(written, page)
+
+
 def setup(app):
     app.connect("html-page-context", drop_live, priority=900)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", offer_notebooks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

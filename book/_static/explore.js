@@ -41,8 +41,8 @@
       const stiffness = v.c * curvature(v.m, past, v.a, 0);
       const stop = v.m / (stiffness + 1);
       const drop = -v.c_prime * surrogate(stop, past, v.a_prime, 0);
-      const importance = Math.max(0, perfectImportance(v.m ** 2 - (stop - v.m) ** 2, drop, stop, 0));
-      const next = { anchor: stop, side: -Math.sign(stop), importance };
+      const importance = perfectImportance(v.m ** 2 - (stop - v.m) ** 2, drop, stop, 0);
+      const next = { anchor: stop, side: -Math.sign(stop), importance: Math.max(0, importance) };
       const total = (x) => (x - v.m) ** 2 + v.c * surrogate(x, past, v.a, 0);
       const x = grid(2, 81);
       return {
@@ -54,7 +54,7 @@
           stop: [[stop, stop], [0, 4]],
         },
         readout: `Training stops at θ = ${stop.toFixed(2)}. There the total loss has the coefficient ` +
-          `${(1 + stiffness).toFixed(2)}; equation (7) makes the next Ω̂ ${importance.toFixed(2)}.`,
+          `${(1 + stiffness).toFixed(2)}; equation (7) makes the next Ω̂ ${importance.toFixed(2)}${importance < 0 ? ", set to 0" : ""}.`,
       };
     },
   };
@@ -110,4 +110,13 @@
     ready = true;
     draw();
   }
+
+  // Paper is white, whatever the screen is.
+  const root = document.documentElement.dataset;
+  let theme;
+  addEventListener("beforeprint", () => { [theme, root.theme] = [root.theme, "light"]; });
+  addEventListener("afterprint", () => { root.theme = theme; });
+
+  // On a phone the contents lie over the page: out of the way, once they have led somewhere.
+  document.addEventListener("click", ({ target }) => target.closest('dialog[open] a[href^="#"]')?.closest("dialog").close());
 })();
