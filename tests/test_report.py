@@ -1,5 +1,7 @@
 """What pages say of runs, against numbers worked out by hand."""
 
+import ast
+import inspect
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,9 +11,11 @@ import pytest
 from records import made_up, stretched
 
 from alasso import metrics, plots, report, results
+from alasso.formulas import si_importance
 from alasso.presets import experiment
 from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SEED, tuned
 from alasso.targets import TARGETS
+from alasso.train import Learner
 
 
 def run(seed: int, *final: float) -> SimpleNamespace:
@@ -166,6 +170,15 @@ def test_a_lead_is_over_the_seeds_that_both_have():
     assert "10.0 points more than plain training, with a single seed that both have." in report.leader(runs)
     runs["none"] = [run(7, 0.4)]
     assert "30.0 points more than plain training, with no seed that both have." in report.leader(runs)
+
+
+def test_code_is_quoted_as_the_package_has_it():
+    quoted = report.source(Learner.step, si_importance)
+    assert quoted.startswith("```python\ndef step(self")
+    method, function = ast.parse(quoted.removeprefix("```python\n").removesuffix("```")).body
+    assert (method.name, function.name) == ("step", "si_importance")
+    (own,) = ast.parse(inspect.getsource(si_importance)).body
+    assert ast.dump(function) == ast.dump(own)
 
 
 def test_only_files_named_as_records_are_read(tmp_path):
