@@ -1,4 +1,4 @@
-"""What a page says of a method: a figure, tables and sentences from the committed records, and its code. Nothing trains."""
+"""What a page says of a method: figure, tables and sentences from the committed records, and its code. Nothing trains."""
 
 import inspect
 import textwrap
