@@ -1,4 +1,4 @@
-"""What a page says of a method: figure, tables and sentences from the committed records, and its code. Nothing trains."""
+"""What a page says of a method: figure, tables and sentences from records, and its code. Nothing here trains."""
 
 import inspect
 import textwrap
