@@ -60,17 +60,17 @@ def test_the_precision_of_a_record_is_that_of_its_products(tmp_path):
         (
             {"precision": "float32"},
             {"reference": True},
-            "uncompiled loop in float32 on cpu, not with --reference",
+            "fast, uncompiled loop in float32 on cpu, not with --reference",
         ),
         (
             {"reference": True},
             {"precision": "bfloat16"},
-            "nce loop in float32 on cpu, not with --precision bfloat16",
+            "reference loop in float32 on cpu, not with --precision bfloat16",
         ),
         (
             {"reference": True},
             {"precision": "float32"},
-            "nce loop in float32 on cpu, not with --precision float32",
+            "reference loop in float32 on cpu, not with --precision float32",
         ),
     ],
 )
