@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from alasso import claims, landscape, plots, report, results
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
 from alasso.results import Run
-from alasso.search import GRIDS
+from alasso.search import GRIDS, candidates
 
 WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
 """Where methods have run with several weights of the past: the paper's epochs, and a quarter of them."""
@@ -21,10 +21,7 @@ def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]
     """By method, the best first, and by weight of the past, in words: its runs, a list for each of WEIGHED."""
     groups = {}
     for name in [name for name in METHODS if name not in BOUNDS]:
-        tried = [
-            [experiment(preset, name, changes) for preset in WEIGHED]
-            for changes in ({}, *GRIDS["pmnist30"].get(name, ()))
-        ]
+        tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates("pmnist30", name)]
         found = {_weight(pair[0]): [report.recorded(one, folder) for one in pair] for pair in tried}
         found = {words: mine for (_, words), mine in sorted(found.items()) if any(mine)}
         if found:

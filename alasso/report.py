@@ -13,7 +13,7 @@ from alasso import metrics, plots, protocol, results
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, Experiment, experiment
 from alasso.results import Run
 from alasso.run import load
-from alasso.search import FIRST_ROUND, GRIDS, tuned
+from alasso.search import FIRST_ROUND, GRIDS, candidates, tuned
 from alasso.targets import TARGETS
 
 
@@ -298,7 +298,7 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
 
 def best_of(benchmark: str, preset: str, method: str, folder: Path | None = None) -> list[Run]:
     """The runs at a preset that keep most, of a method's own setting and those that the benchmark's search tried."""
-    tried = [recorded(experiment(preset, method, changes), folder) for changes in ({}, *GRIDS[benchmark][method])]
+    tried = [recorded(experiment(preset, method, changes), folder) for changes in candidates(benchmark, method)]
     return max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
 
 

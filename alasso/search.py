@@ -38,6 +38,12 @@ GRIDS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
 }
 """By preset and method, what the first round tries: around the settings of the literature, as many for each method."""
 
+
+def candidates(benchmark: str, method: str) -> tuple[Settings, ...]:
+    """The settings that a reported run of the method can have: its own, and those that the benchmark's search tried."""
+    return ({}, *GRIDS[benchmark].get(method, ()))
+
+
 SECOND_ROUND = {"validation": "true"}
 """What does best over ten tasks need not over thirty: the three best train again, on the whole of the stream."""
 
