@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from alasso import claims, landscape, plots, report, results
+from alasso import claims, landscape, plots, report, results, trials
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
 from alasso.results import Run
 from alasso.search import GRIDS, candidates
@@ -90,7 +90,7 @@ def _weights(folder: Path) -> list[str]:
     at = {claim.settings["a"]: claim.paper for claim in stated if claim.what.startswith("30 tasks, a =")}
     full, short = (report.of_preset(preset, folder) for preset in WEIGHED)
     late, early = (
-        report.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
+        trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
     )
     si = report.recorded(experiment(WEIGHED[1], "si", {"c": "1"}), folder)
     others = [found for name, found in weights(folder).items() if not name.startswith("alasso")]

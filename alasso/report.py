@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,11 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, Experiment, experiment
+from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, Experiment
 from alasso.results import Run
 from alasso.run import load
-from alasso.search import FIRST_ROUND, GRIDS, candidates, tuned
-from alasso.targets import TARGETS
+from alasso.search import tuned
 
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
@@ -247,70 +246,6 @@ def findings(runs: dict[str, list[Run]]) -> str:
             line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
         lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
-
-
-def search(target: str, folder: Path | None = None) -> str:
-    """Markdown: the settings that a search tried and their accuracy on held-out images, the best in bold."""
-    chosen = TARGETS[target]
-    made = chosen.experiments()
-    tasks = made[0].protocol.tasks
-    rows = [f"| {METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, held-out images, % |", "|---|---|"]
-    kept_by = [kept(recorded(tried, folder)) for tried in made]
-    best = max((np.mean(values) for values in kept_by if values), default=None)
-    for settings, values in zip(chosen.variations, kept_by, strict=True):
-        name = ", ".join(f"{key} = {value}" for key, value in _tried(settings).items())
-        score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
-        rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
-    return "\n".join(rows)
-
-
-def found(target: str, folder: Path | None = None) -> dict[str, str] | None:
-    """The settings that did best in a search; None while a trial of it is missing."""
-    chosen = TARGETS[target]
-    trials = [recorded(tried, folder) for tried in chosen.experiments()]
-    if not all(trials):
-        return None
-    _, best = max(zip(trials, chosen.variations, strict=True), key=lambda trial: np.mean(kept(trial[0])))
-    return _tried(best)
-
-
-def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
-    """By method, the runs at a preset with the settings that the benchmark's search found, where there are any."""
-    best = {name: found(f"search-{benchmark}-{name}", folder) for name in GRIDS[benchmark]}
-    runs = {name: recorded(experiment(preset, name, changes), folder) for name, changes in best.items() if changes}
-    return {name: mine for name, mine in runs.items() if mine}
-
-
-def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:
-    """Sentences: which methods keep more at a preset with another setting than with what their search found."""
-    said = []
-    for name, mine in searched(benchmark, preset, folder).items():
-        best = best_of(benchmark, preset, name, folder)
-        if np.mean(kept(best)) > np.mean(kept(mine)):
-            old, new = mine[0].hyperparameters, best[0].hyperparameters
-            sides = [
-                f"{percent(kept(runs))} % with " + ", ".join(f"{k} = {own[k]:g}" for k in old if old[k] != new[k])
-                for runs, own in ((mine, old), (best, new))
-            ]
-            said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")
-    return said
-
-
-def best_of(benchmark: str, preset: str, method: str, folder: Path | None = None) -> list[Run]:
-    """The runs at a preset that keep most, of a method's own setting and those that the benchmark's search tried."""
-    tried = [recorded(experiment(preset, method, changes), folder) for changes in candidates(benchmark, method)]
-    return max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
-
-
-def _cut(benchmark: str) -> str:
-    """What makes a trial cheap, in words."""
-    return " and ".join(f"{value} {name}" for name, value in FIRST_ROUND[benchmark].items() if value.isdigit())
-
-
-def _tried(settings: Mapping[str, str]) -> dict[str, str]:
-    """Without those that make a trial cheap."""
-    cuts = {name for cut in FIRST_ROUND.values() for name in cut}
-    return {name: value for name, value in settings.items() if name not in cuts}
 
 
 def _deviation(values) -> str:
