@@ -12,7 +12,7 @@ from alasso.results import Run
 from alasso.search import GRIDS, candidates
 
 WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
-"""Where methods have run with several weights of the past: the paper's epochs, and a quarter of them."""
+"""Where methods have run with several weights of the past: all epochs, and a quarter of them."""
 USUAL = ", the literature's"
 """Ends the words for a weight that is the method's own."""
 
@@ -98,7 +98,7 @@ def _weights(folder: Path) -> list[str]:
         (mine for found in others for mine, _ in found.values() if mine), key=lambda mine: np.mean(report.kept(mine))
     )
     return [
-        f"**With the literature's weights** and the paper's twenty epochs a task: {report.leader(full)} The paper has "
+        f"**With the literature's weights** and twenty epochs a task: {report.leader(full)} The paper has "
         f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2, and in Figure 5, whose $a$ it does "
         "not state, at least about 15 points more than all others. The authors' code has $a$ = "
         f"{full['alasso-published'][0].hyperparameters['a']:g}.",

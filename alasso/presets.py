@@ -36,7 +36,7 @@ class Preset:
     cost: str
     expect: str
     hyperparameters: Mapping[str, Mapping] = field(default_factory=dict)
-    """By method, what its authors chose for this benchmark and not for permuted MNIST."""
+    """By method, what its authors chose for natural images and not for permuted MNIST."""
 
 
 METHODS = {

@@ -24,11 +24,11 @@ class EWC:
     λ = γ = 1 online EWC is exact on separable quadratic losses; the sum over tasks is for two, and then counts the
     first again (Huszár 2018).
 
-    Deviation: γ multiplies the old weights when a task ends. Codes that multiply it in the penalty too have c = γλ/2.
+    Deviation: γ multiplies the old weights when a task ends. Where it multiplies them in the penalty too, c = γλ/2.
     """
 
     c: float = 50.0
-    """λ/2; λ = 100 is van de Ven's and Tolias' choice for permuted MNIST out of a grid."""
+    """λ/2; λ = 100 is what the code of van de Ven, Tuytelaars and Tolias 2022 has for permuted MNIST."""
     fisher: str = "sampled"
     """Which Fisher information: empirical, sampled or exact, see importance.py."""
     online: bool = False
@@ -119,7 +119,8 @@ class IMM:
     (a pull to the last task's solution) and drop (dropout that falls back on the last task's weights instead of zero).
     All tasks have the same mixing ratio 1/n: the rule of its paper's mean-IMM, which needs no data to tune it.
 
-    Deviation: drop-transfer switches nodes off for a batch rather than for each image.
+    Deviation: drop-transfer switches nodes off for a batch rather than for each image. The authors' code differs in
+    more, see the book's page on IMM.
     """
 
     c: float = 1e-4
@@ -158,7 +159,7 @@ class IMM:
     def consolidate(self, state: IMMState, theta: Tensor, network, task, generator) -> IMMState:
         own = torch.ones_like(theta)
         if self.mode:
-            own = fisher(network, theta, task, "sampled", generator) + 1e-8  # as in the authors' code
+            own = fisher(network, theta, task, "sampled", generator) + 1e-8  # the authors' code has it
         merged = formulas.joint_anchor(state.importance, state.merged, own, theta)
         return IMMState(theta.clone(), state.importance + own, merged)
 
