@@ -16,6 +16,8 @@ from alasso.targets import TARGETS, check_scale
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 IMAGES = {"mnist": 6_000, "mnist5k": 400, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
 """Training images of one class, about."""
+TEST = 0.05
+"""What a test on one task costs, in epochs of training on it, about: fewer images, and one pass of three."""
 
 
 class Job(NamedTuple):
@@ -77,7 +79,7 @@ def missing(wanted: Iterable[Job], folder: Path) -> list[Job]:
 
 
 class Costs:
-    """Estimates from records: time is proportional to epochs and to the work of one (`_work`), within one network.
+    """Estimates from records: time is proportional to epochs (`_epochs`) and to the work of one, within one network.
 
     Times are core-seconds, those of a record times its threads: one run has one thread, and as many run as there are
     cores. Of the records nearest in work, those of the fast loop count before any other, then those that have a
@@ -119,7 +121,7 @@ class Costs:
             basis += f", × {ratios[name]:.3g} for its work"
         if run.method != experiment.method:
             basis += f", from a run of {METHODS[run.method].label if run.method in METHODS else run.method}"
-        return Estimate(epoch * ratios[name] * wanted.tasks * wanted.epochs, basis)
+        return Estimate(epoch * ratios[name] * _epochs(wanted), basis)
 
 
 def _mean_field(method: str) -> bool:
@@ -128,7 +130,13 @@ def _mean_field(method: str) -> bool:
 
 def _of_an_epoch(run: Run, protocol: Protocol) -> float:
     """Core-seconds."""
-    return sum(run.seconds) * run.threads / (protocol.tasks * protocol.epochs)
+    return sum(run.seconds) * run.threads / _epochs(protocol)
+
+
+def _epochs(protocol: Protocol) -> float:
+    """Of a run. The tests of all tasks so far, after every task, count as the part of one that they cost."""
+    tests = protocol.tasks if protocol.fresh_network else protocol.tasks * (protocol.tasks + 1) / 2
+    return protocol.tasks * protocol.epochs + TEST * tests
 
 
 def wall_seconds(core_seconds: Sequence[float], cores: int) -> float:

@@ -91,7 +91,7 @@ PRESETS = {
     "pmnist100": Preset(
         "Permuted MNIST, 100 tasks (Figures 5 and 6 right, Table 1).",
         Protocol(tasks=100),
-        cost="4 to 8 hours on one core that multiplies in bfloat16, from the time of a task of pmnist30",
+        cost="4 to 8 hours on one core that multiplies in bfloat16, from pmnist30",
         expect="average accuracy after 100 tasks: ALASSO .79 at a = 2 and 3, .62 at a = 1 (Table 1)",
     ),
     "split-cifar": Preset(
@@ -130,7 +130,7 @@ def _short(name: str) -> Preset:
         full,
         about=f"Short, {epochs} of {full.protocol.epochs} epochs: {full.about}",
         protocol=replace(full.protocol, epochs=epochs),
-        cost=f"a quarter of {name}'s",
+        cost=f"a quarter of {name}'s, but for the tests",
         expect=f"the order of {name}'s methods; its numbers are for {full.protocol.epochs} epochs",
     )
 

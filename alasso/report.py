@@ -205,7 +205,7 @@ def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
 def benchmark(groups: Iterable[list[Run]]) -> str:
     """Markdown: what each group of runs kept, learned and forgot, with every seed, cost and command; best first.
 
-    A group is one method with one setting, seed by seed.
+    A group is one method with one setting, seed by seed. The cost is that of the loop and precision of the command.
     """
     rows = [
         "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours, fastest run "
@@ -213,7 +213,8 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
         f"|{'---|' * 7}",
     ]
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
-        hours = min(sum(run.seconds) * run.threads for run in mine) / 3600
+        alike = [run for run in mine if (run.loop, run.precision) == (mine[0].loop, mine[0].precision)]
+        hours = min(sum(run.seconds) * run.threads for run in alike) / 3600
         rows.append(f"| {name(mine[0])} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
     return "\n".join(rows)
 

@@ -7,7 +7,7 @@ import pytest
 from alasso import plan, results
 from alasso import run as runner
 from alasso.errors import BadInput
-from alasso.plan import Costs
+from alasso.plan import TEST, Costs
 from alasso.presets import PRESETS, SCALES, experiment
 from alasso.targets import TARGETS
 
@@ -98,38 +98,56 @@ def test_unknown_targets_and_scales_are_named():
         plan.chosen(["all"], "papers")
 
 
-def test_a_cost_is_that_of_an_epoch_times_epochs(record, tmp_path):
+def test_a_cost_is_that_of_an_epoch_times_epochs_and_of_all_tests(record, tmp_path):
     keep(record, tmp_path, "pmnist10", "si", [10.0, 14.0], threads=2, settings={"tasks": "2", "epochs": "1"})
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * 2 * 30 * 20)
-    assert cost(tmp_path, "pmnist30-short", "si").core_seconds == pytest.approx(12 * 2 * 30 * 5)
+    an_epoch = 24 * 2 / (2 + 3 * TEST)  # two epochs of training, and three tests: of one task, then of both
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(an_epoch * (600 + 465 * TEST))
+    assert cost(tmp_path, "pmnist30-short", "si").core_seconds == pytest.approx(an_epoch * (150 + 465 * TEST))
+    assert cost(tmp_path, "pmnist30", "single").core_seconds == pytest.approx(an_epoch * (600 + 30 * TEST))
     assert "pmnist10/si" in cost(tmp_path, "pmnist30", "si").basis
     assert "from a run of SI" in cost(tmp_path, "pmnist30", "ewc").basis
     assert cost(tmp_path, "split-cifar", "si") is None
 
 
+def test_records_of_thirty_tasks_foretell_those_of_a_hundred(tmp_path):
+    committed = results.project() / "results"
+    (tmp_path / "pmnist30").symlink_to(committed / "pmnist30")
+    took = [sum(results.load(path).seconds) for path in (committed / "pmnist100-short").glob("si-*.json")]
+    assert took
+    # The quickest of many against a few, made beside other work
+    assert 0.5 * min(took) < cost(tmp_path, "pmnist100-short", "si").core_seconds < 1.2 * min(took)
+
+
 def test_the_nearest_record_counts(record, tmp_path):
+    epochs = (600 + 465 * TEST) / (1 + TEST)  # of a run, in those of a record with one task and one epoch
     keep(record, tmp_path, "pmnist-demo", "si", [1.0], settings={"tasks": "1", "epochs": "1"})
     keep(record, tmp_path, "pmnist10", "none", [10.0], threads=1, settings={"tasks": "1", "epochs": "1"})
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * 600), "same network before same method"
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), (
+        "same network before same method"
+    )
     keep(record, tmp_path, "pmnist10", "si", [20.0], threads=1, settings={"tasks": "1", "epochs": "1"})
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * 600), "the quickest"
-    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(10 * 600), "for want of a better one"
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), "the quickest"
+    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(10 * epochs), "for want of a better one"
     keep(record, tmp_path, "pmnist10", "vcl", [80.0], threads=1, settings={"tasks": "1", "epochs": "1"})
-    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(80 * 600), "the only one of its kind"
-    fast = {"loop": "fast", "settings": {"tasks": "1", "epochs": "3"}}
-    keep(record, tmp_path, "pmnist10", "none", [36.0], threads=1, **fast)
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * 600), "a batch runs by the fast loop"
+    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(80 * epochs), "the only one of its kind"
+    fast = {"loop": "fast", "settings": {"tasks": "1", "epochs": "1"}}
+    keep(record, tmp_path, "pmnist10", "none", [12.0], threads=1, **fast)
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * epochs), "a batch runs by the fast loop"
     keep(record, tmp_path, "pmnist100", "si", [1.0], threads=1, device="cuda", loop="fast", settings={"tasks": "1"})
-    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * 600), "a GPU says nothing of a core"
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * epochs), "a GPU says nothing of a core"
 
 
 def test_work_is_scaled_to_larger_images_and_more_of_them(record, tmp_path):
     keep(record, tmp_path, "split-tiny-64", "si", [7.0], threads=1, settings={"tasks": "1", "epochs": "1"})
-    assert cost(tmp_path, "split-tiny", "si").core_seconds == pytest.approx(7 * 30 * 60 * (224 / 64) ** 2)
+    assert cost(tmp_path, "split-tiny", "si").core_seconds == pytest.approx(
+        7 * (30 * 60 + 465 * TEST) / (1 + TEST) * (224 / 64) ** 2
+    )
     keep(record, tmp_path, "pmnist-demo", "si", [1.0], threads=1, settings={"tasks": "1", "epochs": "1"})
     weights = 784 * 200 + 200 * 200 + 200 * 10
     more = (784 * 400 + 400 * 10) / weights * 60_000 / 4_000
-    assert cost(tmp_path, "pmnist10", "si", hidden="400").core_seconds == pytest.approx(200 * more)
+    assert cost(tmp_path, "pmnist10", "si", hidden="400").core_seconds == pytest.approx(
+        (200 + 55 * TEST) / (1 + TEST) * more
+    )
 
 
 def test_a_dense_network_sees_every_class_of_colour_images_too(record, tmp_path):

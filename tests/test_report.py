@@ -45,6 +45,7 @@ def test_the_rows_and_sentences_of_a_page():
     )
     slow = replace(one, seconds=[3600.0, 3600.0], threads=2)
     assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 | `" in report.benchmark([[slow]])
+    assert "| 4 | `" in report.benchmark([[slow, replace(one, seed=1, precision="bfloat16")]]), "of another precision"
     assert report.provenance([one, one]) == f"`{one.again}`, 2 seeds in all; commit 0000000, PyTorch 2."
 
 
