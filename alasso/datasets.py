@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import tarfile
 import warnings
 import zipfile
@@ -179,7 +180,10 @@ def _mnist(root: Path) -> Contents:
 
 
 def _cifar(kind: type[CIFAR10], root: Path) -> Contents:
-    """50,000 + 10,000 images (N, 3, 32, 32); their order depends on which of the files are there."""
+    """50,000 + 10,000 images (N, 3, 32, 32) in the order of their classes and, within one, of their files' names.
+
+    The npz files have this order, the original ones do not; so both make the same data set.
+    """
     npz = root / f"{kind.__name__.lower()}.npz"
     if not npz.exists():
         return _cifar_original(kind, root)
@@ -198,12 +202,19 @@ def _cifar_original(kind: type[CIFAR10], root: Path) -> Contents:
             with tarfile.open(root / kind.filename) as archive:
                 archive.extractall(unpacked, filter="data")
             root = Path(unpacked)
-        # torchvision checks the same files, but does not name the damaged one.
-        for name, md5 in [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]:
-            _verified(root / kind.base_folder / name, md5)
-        train, test = kind(root, train=True), kind(root, train=False)
-    arrays = [array for part in (train, test) for array in (part.data.transpose(0, 3, 1, 2), np.array(part.targets))]
-    return arrays, train.classes
+        # Not by torchvision, which names neither the damaged file nor the images'.
+        folder, about = root / kind.base_folder, [(kind.meta["filename"], kind.meta["md5"])]
+        train, test, (meta,) = (
+            [pickle.loads(_verified(folder / file, md5).read_bytes(), encoding="latin1") for file, md5 in files]
+            for files in (kind.train_list, kind.test_list, about)
+        )
+    arrays = []
+    for part in (train, test):
+        labels = np.concatenate([batch["labels" if kind is CIFAR10 else "fine_labels"] for batch in part])
+        order = np.lexsort((np.concatenate([batch["filenames"] for batch in part]), labels))
+        pixels = np.concatenate([batch["data"] for batch in part])
+        arrays += [pixels[order].reshape(-1, 3, 32, 32), labels[order]]
+    return arrays, meta[kind.meta["key"]]
 
 
 def _tiny_imagenet(root: Path) -> Contents:
@@ -254,7 +265,7 @@ def _check_sizes(name: str, arrays: list[np.ndarray], classes: Sequence[str]) ->
 def _cifar110(root: Path) -> Contents:
     """55,000 + 11,000 images (N, 3, 32, 32): CIFAR-10's classes, then CIFAR-100's, all of the size of the latter's.
 
-    Of each class of CIFAR-10 the first 500 train and the first 100 test, so that tasks drawn from both are alike.
+    Of a class of CIFAR-10 the first 500 train and the first 100 test, by name, so that tasks drawn from both are alike.
     """
     ten, hundred = load("cifar10", root), load("cifar100", root)
     arrays = []

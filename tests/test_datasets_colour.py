@@ -20,19 +20,23 @@ from alasso import datasets
 
 @pytest.fixture(params=[CIFAR10, CIFAR100])
 def cifar(request, tmp_path, monkeypatch):
-    """The authors' folder and archive under `tmp_path`, one image for each class and file.
+    """The authors' folder and archive under `tmp_path`, one image for each class and file, and the arrays sorted.
 
-    Image `k` of a file has the colour (k, 100 + k, 200), but for its top right corner, which is white.
+    Image `k` of a file has the colour (k, 100 + k, the file's number), but for its top right corner, which is white.
     """
     kind = request.param
     classes = [f"class {k:03}" for k in range(10 if kind is CIFAR10 else 100)]
     count = len(classes)
-    pixels = np.zeros((count, 3, 32, 32), np.uint8)
-    pixels[:] = np.stack([np.arange(count), 100 + np.arange(count), np.full(count, 200)], 1)[:, :, None, None]
-    pixels[:, :, 0, 31] = 255
-    labels = np.roll(np.arange(count), 3)
-    batch = {"data": pixels.reshape(count, 3072), "coarse_labels": [0] * count}
-    batch["labels" if kind is CIFAR10 else "fine_labels"] = labels.tolist()
+    labels = np.roll(np.arange(count), 3).tolist()
+
+    def batch(number):
+        pixels = np.zeros((count, 3, 32, 32), np.uint8)
+        pixels[:] = np.stack([np.arange(count), 100 + np.arange(count), np.full(count, number)], 1)[:, :, None, None]
+        pixels[:, :, 0, 31] = 255
+        # The later the file the earlier its names
+        names = [f"photo_{100 * (9 - number) + k:06}.png" for k in range(count)]
+        content = {"data": pixels.reshape(count, 3072), "coarse_labels": [0] * count, "filenames": names}
+        return content | {"labels" if kind is CIFAR10 else "fine_labels": labels}
 
     folder = tmp_path / kind.base_folder
     folder.mkdir()
@@ -41,15 +45,28 @@ def cifar(request, tmp_path, monkeypatch):
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
         return md5((folder / name).read_bytes())
 
-    monkeypatch.setattr(kind, "train_list", [[name, write(name, batch)] for name, _ in kind.train_list])
-    monkeypatch.setattr(kind, "test_list", [[name, write(name, batch)] for name, _ in kind.test_list])
+    train = {name: batch(number) for number, (name, _) in enumerate(kind.train_list)}
+    test = {name: batch(9) for name, _ in kind.test_list}
+    monkeypatch.setattr(kind, "train_list", [[name, write(name, content)] for name, content in train.items()])
+    monkeypatch.setattr(kind, "test_list", [[name, write(name, content)] for name, content in test.items()])
     meta = kind.meta["filename"]
     monkeypatch.setattr(kind, "meta", kind.meta | {"md5": write(meta, {kind.meta["key"]: classes})})
     with tarfile.open(tmp_path / kind.filename, "w:gz") as archive:
         archive.add(folder, kind.base_folder)
+    monkeypatch.setitem(datasets.SIZES, kind.__name__.lower(), (count, len(train), 1, 32))
     monkeypatch.setattr(kind, "tgz_md5", md5((tmp_path / kind.filename).read_bytes()))
-    files = len(kind.train_list)
-    arrays = [np.concatenate([pixels] * files), np.concatenate([labels] * files), pixels, labels]
+    arrays = []
+    for part in (train, test):
+        images = [
+            (label, name, row)
+            for c in part.values()
+            for label, name, row in zip(labels, c["filenames"], c["data"], strict=True)
+        ]
+        images.sort(key=lambda image: image[:2])
+        arrays += [
+            np.stack([row for *_, row in images]).reshape(-1, 3, 32, 32),
+            np.array([label for label, *_ in images]),
+        ]
     return SimpleNamespace(
         name=kind.__name__.lower(),
         folder=folder,
@@ -68,9 +85,22 @@ def test_original_cifar(packed, cifar, tmp_path):
     dataset = datasets.load(cifar.name, tmp_path)
     same(dataset, cifar.arrays)
     assert dataset.classes == cifar.classes
-    assert dataset.train_images[5, :, 31, 0].tolist() == [5, 105, 200]
-    assert dataset.train_images[5, :, 0, 31].tolist() == [255, 255, 255]
+    last = len(dataset.train_labels) // len(cifar.classes) - 1  # the last file has the first name of a class
+    assert dataset.train_images[0, :, 31, 0].tolist() == [3, 103, last]
+    assert dataset.train_images[0, :, 0, 31].tolist() == [255, 255, 255]
     assert cifar.folder.exists() != packed
+    if not packed:
+        assert from_pictures(cifar, tmp_path / "pictures").sha256 == dataset.sha256
+
+
+def from_pictures(cifar, folder):
+    """The data set out of an npz file, of the same images one by one, class by class and by their names."""
+    folder.mkdir()
+    contents = dict(zip(datasets.PARTS, cifar.arrays, strict=True), class_names=cifar.classes)
+    for part in ("train_images", "test_images"):
+        contents[part] = np.moveaxis(contents[part], 1, 3)
+    np.savez(folder / f"{cifar.name}.npz", **contents)
+    return datasets.load(cifar.name, folder)
 
 
 @pytest.mark.parametrize("harm", [cut, flip])
