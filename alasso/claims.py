@@ -100,10 +100,9 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
     if not runs or (rivals and not any(rivals.values())):
         return None
     rival = max(chain(*rivals.values()), key=lambda mine: np.mean(report.kept(mine)), default=[])
-    values = report.kept(runs)
-    ours, values = report.mean_difference(rival, runs) if rival else (float(np.mean(values)), values)
+    values = report.differences(rival, runs) if rival else report.kept(runs)
     return Outcome(
-        ours=ours,
+        ours=report.mean_difference(rival, runs) if rival else float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         error=report.standard_error(values),
         runs=runs,

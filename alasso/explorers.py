@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -209,23 +208,22 @@ def _draw_sweep(sweep: Sweep):
     return drawn
 
 
-def measured(preset: str, names: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Run]]:
-    """By hyper-parameter, the runs of *published* at all its values in MEASURED; trained where they are missing."""
-    chosen = {name: [experiment(preset, "alasso-published", {name: v}) for v in MEASURED[name]] for name in names}
-    runs = iter(workers.runs(chain.from_iterable(chosen.values()), range(seeds), folder))
-    return {name: list(islice(runs, seeds * len(experiments))) for name, experiments in chosen.items()}
+def measured(preset: str, names: Sequence[str], seeds: int, folder: Path) -> dict[str, dict[float, list[Run]]]:
+    """By hyper-parameter and value, the runs of *published* at MEASURED; trained where they are missing."""
+    chosen = [(name, value) for name in names for value in MEASURED[name]]
+    experiments = (experiment(preset, "alasso-published", {name: value}) for name, value in chosen)
+    found = dict(zip(chosen, workers.runs(experiments, range(seeds), folder), strict=True))
+    return {name: {float(value): found[name, value] for value in MEASURED[name]} for name in names}
 
 
-def accuracy_against(name: str, runs: Sequence[Run], caption: str) -> Explorer:
+def accuracy_against(name: str, groups: Mapping[float, list[Run]], caption: str) -> Explorer:
     """Average accuracy against a hyper-parameter as measured, and accuracy task by task at the value chosen.
 
-    `runs` are of one method, with the same number of seeds for each value; the method's own value is shown first.
+    `groups` has the runs by value, of one method and with the same seeds; the method's own value is shown first.
     """
-    groups = {
-        v: [r for r in runs if r.hyperparameters[name] == v] for v in sorted({r.hyperparameters[name] for r in runs})
-    }
-    values, start = list(groups), getattr(METHODS[runs[0].method].surrogate, name)
-    symbol, tasks = name.replace("_prime", "′"), np.arange(1, len(runs[0].matrix) + 1)
+    values, one = list(groups), next(iter(groups.values()))[0]
+    start = getattr(METHODS[one.method].surrogate, name)
+    symbol, tasks = name.replace("_prime", "′"), np.arange(1, len(one.matrix) + 1)
     table, readouts = [], []
     for position, group in enumerate(groups.values()):
         lines = {"marker": ([position] * 2, [0, 1])}

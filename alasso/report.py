@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,6 +61,16 @@ def cells(runs: list[Run]) -> str:
     return f"{percent(kept(runs))} | {each(runs)} | {percent(learned(runs))} | {percent(forgotten(runs))}"
 
 
+def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
+    """Markdown: by name, what runs of one experiment kept, learned and forgot, and the command for one seed."""
+    rows = [
+        f"| {heading} | kept, % | seed by seed | learned, % | forgetting, points | command for one seed |",
+        f"|{'---|' * 6}",
+    ]
+    rows += [f"| {name} | {cells(mine)} | `{mine[0].again}` |" for name, mine in groups.items()]
+    return "\n".join(rows)
+
+
 def each(runs: list[Run]) -> str:
     """What is kept, seed by seed, in percent."""
     return ", ".join(f"{100 * value:.1f}" for value in kept(runs))
@@ -87,13 +97,10 @@ def differences(usual: list[Run], changed: list[Run]) -> list[float]:
     return [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
 
 
-def mean_difference(usual: list[Run], changed: list[Run]) -> tuple[float, list[float]]:
-    """How much more of what was learned is kept on average, and seed by seed.
-
-    Over the seeds that both have, so that the mean is that of the values beside it; over all where there are none.
-    """
+def mean_difference(usual: list[Run], changed: list[Run]) -> float:
+    """How much more of what was learned is kept on average: over the seeds that both have, or over all if none."""
     found = differences(usual, changed)
-    return float(np.mean(found) if found else np.mean(kept(changed)) - np.mean(kept(usual))), found
+    return float(np.mean(found) if found else np.mean(kept(changed)) - np.mean(kept(usual)))
 
 
 def standard_error(values: list[float]) -> float:
@@ -120,7 +127,7 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if len(order) < 2:
         return ""
     first, second, *_ = order
-    lead, _ = mean_difference(runs[second], runs[first])
+    lead = mean_difference(runs[second], runs[first])
     return (
         f"Of the {len(order)} methods that keep no old data and have run, "
         f"**{METHODS[first].label}** keeps most, {percent(kept(runs[first]))} %: {100 * lead:.1f} points more than "
@@ -147,7 +154,7 @@ def figure(*methods: str) -> Figure:
 
 def table(*methods: str) -> str:
     """Markdown: what these methods kept, learned and forgot, with every seed; where they stand; the commands."""
-    rows = ["| method, preset | kept, % | seed by seed | learned, % | forgetting, % |", "|---|---|---|---|---|"]
+    rows = ["| method, preset | kept, % | seed by seed | learned, % | forgetting, points |", "|---|---|---|---|---|"]
     notes = []
     for preset, runs in _panels(methods).items():
         for method in (method for method in methods if method in runs):
@@ -164,11 +171,11 @@ def standing(method: str, runs: dict[str, list[Run]]) -> str:
     if method in BOUNDS or len(order) < 2:
         return ""
     place = [f"place {order.index(method) + 1} of {len(order)}"] if method in order else []
+    landmarks = [other for other in plots.LANDMARKS if other != method and other in runs]
+    above = {other: mean_difference(runs[other], runs[method]) for other in landmarks}
     distances = [
-        f"{100 * abs(difference):.1f} points {'above' if difference > 0 else 'below'} {METHODS[other].label}"
-        for other in plots.LANDMARKS
-        if other != method and other in runs
-        for difference, _ in [mean_difference(runs[other], runs[method])]
+        f"{100 * abs(more):.1f} points {'above' if more > 0 else 'below'} {METHODS[other].label}"
+        for other, more in above.items()
     ]
     return f"{', '.join([*place, *distances])}. "
 
@@ -208,7 +215,7 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
     A group is one method with one setting, seed by seed. The cost is that of the loop and precision of the command.
     """
     rows = [
-        "| method | kept, % | seed by seed | learned, % | forgetting, % | core hours, fastest run "
+        "| method | kept, % | seed by seed | learned, % | forgetting, points | core hours, fastest run "
         "| command for one seed |",
         f"|{'---|' * 7}",
     ]
@@ -239,7 +246,7 @@ def findings(runs: dict[str, list[Run]]) -> str:
     best = ranked(runs)[0]
     lines = [*filter(None, [leader(runs)])]
     for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(kept(runs[name]))):
-        more = 100 * mean_difference(runs[best], runs[name])[0]
+        more = 100 * mean_difference(runs[best], runs[name])
         behind = f"keeps {abs(more):.1f} points {'more' if more > 0 else 'less'}; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned tasks to {100 * np.mean(learned(runs[name])):.1f} % on average"
         if "single" in runs:

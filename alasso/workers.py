@@ -25,12 +25,12 @@ from alasso.results import Run
 ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is one more
 
 
-def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) -> list[Run]:
-    """The record of every experiment with every seed, experiment by experiment; missing ones are computed first.
+def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) -> list[list[Run]]:
+    """For every experiment its records, seed by seed; missing ones are computed first.
 
     A run that fails does not stop the others; then the first failure is raised.
     """
-    seeds = list(seeds)
+    experiments, seeds = list(experiments), list(seeds)
     wanted = [Job(experiment, seed) for experiment in experiments for seed in seeds]
     todo = missing(dict.fromkeys(wanted), folder)
     if todo:
@@ -39,7 +39,7 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
             failures = [error for _, error in ended if error]
         if failures:
             raise failures[0]
-    return [run.load(experiment, seed, folder) for experiment, seed in wanted]
+    return [[run.load(experiment, seed, folder) for seed in seeds] for experiment in experiments]
 
 
 def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") -> Iterator[tuple[Job, Exception | None]]:

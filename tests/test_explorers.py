@@ -28,7 +28,7 @@ def made_up(seed: int, a: float) -> Run:
     return Run(1, "pmnist-tiny", METHOD, seed, "", {}, parameters, accuracy, [], [], 1, threads=1, versions={}, **rest)
 
 
-RUNS = [made_up(seed, a) for a in (3.0, 0.5, 1.8) for seed in range(2)]
+RUNS = {a: [made_up(seed, a) for seed in range(2)] for a in (0.5, 1.8, 3.0)}
 CURVE = np.array([-1.0, 0.0, 1.0]), np.array([0.1, 0.0, 0.3])
 SWEEPS = [Sweep("up", 0.3, 0.04, CURVE, CURVE), Sweep("down", -0.2, 0.01, CURVE, CURVE)]
 MADE = {
@@ -242,8 +242,7 @@ def test_sweeps_take_the_largest_and_the_median_path_integral_of_each_layer():
 def test_accuracies_are_those_of_the_records():
     made = MADE["table"]
     for a in (0.5, 1.8, 3.0):
-        runs = [run for run in RUNS if run.hyperparameters["a"] == a]
-        curves = made.curves({"a": a})
+        runs, curves = RUNS[a], made.curves({"a": a})
         for seed, record in enumerate(runs):
             np.testing.assert_allclose(curves[f"final-{seed}"][1], record.matrix[-1], atol=1e-5)
             np.testing.assert_allclose(curves[f"learned-{seed}"][1], record.matrix.diagonal(), atol=1e-5)
@@ -271,5 +270,7 @@ def test_the_button_trains_the_run_that_the_command_line_would(tmp_path):
 def test_measured_runs_are_those_of_the_values_that_the_book_names(tmp_path, monkeypatch):
     monkeypatch.setattr(explorers, "MEASURED", {"a": ("0.5", "1.8"), "c_prime": ("0",)})
     found = explorers.measured("pmnist-tiny", ["c_prime", "a"], 2, tmp_path)
-    settings = {name: [(run.hyperparameters[name], run.seed) for run in runs] for name, runs in found.items()}
-    assert settings == {"c_prime": [(0.0, 0), (0.0, 1)], "a": [(0.5, 0), (0.5, 1), (1.8, 0), (1.8, 1)]}
+    assert {name: list(groups) for name, groups in found.items()} == {"c_prime": [0.0], "a": [0.5, 1.8]}
+    for name, groups in found.items():
+        for value, mine in groups.items():
+            assert [(run.hyperparameters[name], run.seed) for run in mine] == [(value, 0), (value, 1)]

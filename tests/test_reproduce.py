@@ -193,8 +193,8 @@ def check_all(todo, outcomes, folder, tmp_path):
     assert Counter(job for job, _ in outcomes) == Counter(todo)
     assert [error for _, error in outcomes if error] == []
     assert sorted(folder.rglob("*.json")) == sorted(job.path(folder) for job in todo)
-    alone = workers.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
-    assert alone[0].matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
+    ((alone,),) = workers.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
+    assert alone.matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
 
 
 def test_a_killed_process_loses_no_run(tmp_path):
