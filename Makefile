@@ -20,11 +20,11 @@ book: $(HTML)
 
 # The whole book as one file, _build/alasso.pdf.
 pdf: $(PAGES)
-	@$(BIN)/python tests/browser.py
+	@$(BIN)/python book/browser.py
 	$(BIN)/python book/pdf.py
 
 test: $(READY)
-	@$(BIN)/python tests/browser.py
+	@$(BIN)/python book/browser.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/python -m pytest

@@ -114,7 +114,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
     number = parsed_seed("--seed", chosen.seed)
-    folder = chosen.results or results.project() / "results"
+    folder = chosen.results or results.folder()
     path = todo.path(folder, number)
     known = path.exists()
     device = None if chosen.device is None else _device(chosen.device)
@@ -131,7 +131,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
         chosen.targets,
         chosen.scale,
         _count("--seeds", chosen.seeds),
-        chosen.results or results.project() / "results",
+        chosen.results or results.folder(),
         None if chosen.workers is None else _count("--workers", chosen.workers),
         chosen.dask,
         chosen.dry_run,
@@ -139,7 +139,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    return collect.run(chosen.results or results.project() / "results", chosen.check)
+    return collect.run(chosen.results or results.folder(), chosen.check)
 
 
 def _count(option: str, text: str) -> int:

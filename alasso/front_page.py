@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from alasso import claims, landscape, plots, report, results, trials
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso.protocol import brief
 from alasso.results import Run
 from alasso.search import GRIDS, candidates
 
@@ -39,7 +40,7 @@ def _weight(chosen: Experiment) -> tuple[float, str]:
     usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
     if "c" not in own:
         return 0.0, "none"
-    others = [f"{name} = {own[name]:g}" for name in own if own[name] != usual[name] and name != "c"]
+    others = [f"{name} = {brief(own[name])}" for name in own if own[name] != usual[name] and name != "c"]
     return own["c"], ", ".join([f"{own['c']:g}", *others]) + USUAL * (own == usual)
 
 
@@ -72,7 +73,7 @@ def figure(folder: Path | None = None) -> Figure:
 
 def overview() -> str:
     """Markdown: the table, and what came of the paper's main claims."""
-    folder = results.project() / "results"
+    folder = results.folder()
     sentences = [*_weights(folder), _split_cifar(folder), _side(folder)]
     return "\n".join([table(folder), "", *(f"- {sentence}" for sentence in sentences)])
 

@@ -225,7 +225,7 @@ def load(file: Path) -> tuple[Sample, dict]:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
-    folder = results.project() / "results"
+    folder = results.folder()
     try:
         if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")

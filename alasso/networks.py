@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import ClassVar, final
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -97,7 +97,6 @@ class _Flat:
         return self.logits(theta, x)
 
 
-@final
 @dataclass(frozen=True)
 class MLP(_Flat):
     """Fully connected ReLU network with a linear read-out; Table B of the supplement is MLP((784, 2000, 2000, 10))."""

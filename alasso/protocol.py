@@ -68,7 +68,9 @@ class Protocol:
         if not self.hidden or min(self.hidden) < 1:
             raise BadInput(f"hidden={text(self.hidden)}: hidden must be one or more widths ≥ 1, such as 2000,2000")
         if self.mlp_weights > MOST_WEIGHTS:
-            raise BadInput(f"hidden={text(self.hidden)}: a network of more than {MOST_WEIGHTS} weights")
+            raise BadInput(
+                f"hidden={text(self.hidden)}: more than {MOST_WEIGHTS} weights; take fewer or narrower layers"
+            )
         if self.network not in NETWORKS:
             raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
         if self.initialisation not in INITIALISATIONS:
@@ -120,3 +122,8 @@ def text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def brief(value: object) -> str:
+    """A setting as a sentence or a table has it: 1 for 1.0."""
+    return f"{value:g}" if isinstance(value, float) else text(value)

@@ -18,7 +18,7 @@ from alasso.search import tuned
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
     """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
-    folder = folder or results.project() / "results"
+    folder = folder or results.folder()
     found = [path.stem.rpartition("-s")[2] for path in (folder / chosen.preset).glob(chosen.path(folder, "*").name)]
     return [load(chosen, seed, folder) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
 
@@ -37,7 +37,7 @@ def source(*things: Callable) -> str:
 def name(run: Run) -> str:
     """The method's, with the hyper-parameters that are not its own."""
     usual = vars(METHODS[run.method].surrogate)
-    changed = [f"{key} = {value:g}" for key, value in run.hyperparameters.items() if value != usual[key]]
+    changed = [f"{key} = {protocol.brief(value)}" for key, value in run.hyperparameters.items() if value != usual[key]]
     return METHODS[run.method].label + (f" with {', '.join(changed)}" if changed else "")
 
 
@@ -202,7 +202,7 @@ def settings(*methods: str) -> str:
 
 def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
     """The runs of every method that has a record at this preset, under its own settings or those of its search."""
-    folder = folder or results.project() / "results"
+    folder = folder or results.folder()
     # From the files, as not every method can be combined with every preset.
     present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
     runs = {name: recorded(tuned(preset, name), folder) for name in METHODS if name in present}

@@ -36,7 +36,7 @@ def run(
         pages.check(results.project() / NOTEBOOK)
     failed = {}
     if todo:
-        costs = plan.Costs(results.project() / "results", folder)
+        costs = plan.Costs(results.folder(), folder)
         each = {experiment: costs.of(experiment) for experiment in {job.experiment for job in todo}}
         estimates = {job: each[job.experiment] for job in todo}
         at_once = min(processes or workers.cores(), len(todo))
@@ -62,7 +62,7 @@ def _page(name: str, scale: str, seeds: int, folder: Path, failed: dict[Job, Exc
         print(f"{name}: {lost} of its {len(jobs)} runs failed; its page is left as it was", file=sys.stderr)
         return False
     notebook, page = results.project() / NOTEBOOK, folder / "executed" / f"{name}-{scale}.ipynb"
-    usual = folder.resolve() == (results.project() / "results").resolve()
+    usual = folder.resolve() == results.folder().resolve()
     shown = "results" if usual else str(folder.resolve())
     parameters = {"target": name, "scale": scale, "seeds": seeds, "results": shown}
     title = f"{' '.join(word.upper() if len(word) == 1 else word for word in name.capitalize().split('-'))}, {scale}"

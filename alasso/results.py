@@ -70,6 +70,11 @@ def project() -> Path:
     return ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()
 
 
+def folder() -> Path:
+    """Where records are unless another place is named: the project's results/."""
+    return project() / "results"
+
+
 def save(run: Run, path: Path) -> None:
     """Write the record whole or not at all."""
     # One row of the matrix a line: a record that a person can read and a diff can show.

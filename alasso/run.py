@@ -87,7 +87,7 @@ def run(
             torch.set_num_threads(saved[1]["threads"])  # sums of other parts would round otherwise
         bar = stack.enter_context(_progress_bar(protocol, stream, progress, saved))
         again = command + f" --device {device}" * (device != "cpu")
-        if folder.resolve() != (results.project() / "results").resolve():
+        if folder.resolve() != results.folder().resolve():
             again += f" --results {shlex.quote(str(folder))}"
         watch = stack.enter_context(_watch(path, identity, started, again, experiment.surrogate, bar))
         done = train_stream(network, experiment.surrogate, stream, protocol, seed, device, watch, make, saved)
@@ -129,7 +129,9 @@ def build_stream(protocol: Protocol, dataset: datasets.Dataset, seed: int) -> li
 def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
     """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
     if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
-        raise BadInput(f"network={protocol.network}: it takes colour images, which {dataset.name} does not have")
+        raise BadInput(
+            f"network={protocol.network}: it takes colour images, which {dataset.name} does not have; use mlp"
+        )
     outputs = protocol.tasks * protocol.classes_per_task or len(dataset.classes)
     sizes = (dataset.train_images[0].numel(), *protocol.hidden, outputs)
     match protocol.network:

@@ -49,8 +49,16 @@ def check_scale(scale: str) -> None:
         raise BadInput(f"scale {scale!r}: {choose(scale, SCALES)}")
 
 
-_ABLATIONS = ("alasso-si-importance", "alasso-symmetric")
-_FIGURE_5 = ("alasso-published", "alasso-paper", *_ABLATIONS, "si", "ewc", "vcl", *BOUNDS)
+_FIGURE_5 = (
+    "alasso-published",
+    "alasso-paper",
+    "alasso-si-importance",
+    "alasso-symmetric",
+    "si",
+    "ewc",
+    "vcl",
+    *BOUNDS,
+)
 _ALL = (*_FIGURE_5, "online-ewc", "mas", "imm-mean", "imm-mode", "none", "dropout")
 
 _TABLE_1 = tuple({"a": a} for a in ("0.8", "1", "2", "3", "4", "5"))

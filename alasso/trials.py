@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from alasso.presets import METHODS, experiment
+from alasso.protocol import brief
 from alasso.report import kept, percent, recorded
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
@@ -52,7 +53,7 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
         if np.mean(kept(best)) > np.mean(kept(mine)):
             old, new = mine[0].hyperparameters, best[0].hyperparameters
             sides = [
-                f"{percent(kept(runs))} % with " + ", ".join(f"{k} = {own[k]:g}" for k in old if old[k] != new[k])
+                f"{percent(kept(runs))} % with " + ", ".join(f"{k} = {brief(own[k])}" for k in old if old[k] != new[k])
                 for runs, own in ((mine, old), (best, new))
             ]
             said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")

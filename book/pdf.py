@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-import browser  # noqa: E402
-
 BUILD = ROOT / "_build" / "singlehtml"
 TARGET = ROOT / "_build" / "alasso.pdf"
 STYLE = """

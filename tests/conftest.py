@@ -64,7 +64,7 @@ def browser():
     """The system's Chromium, silent but for what a test asks of it."""
     found = find_browser()
     if found is None:
-        pytest.fail("no browser: install the package chromium, or run python tests/browser.py", pytrace=False)
+        pytest.fail("no browser: install the package chromium, or run python book/browser.py", pytrace=False)
     quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=quiet)

@@ -85,11 +85,11 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         ),
         (
             ["run", "pmnist-tiny", "alasso-si-importance", "--set", "a_prime=7"],
-            "alasso-si-importance with a_prime=7.0: (7) reads it, and perfect=false",
+            "alasso-si-importance with a_prime=7.0: (7) reads it, which perfect=false leaves out",
         ),
         (
             ["run", "pmnist-tiny", "si", "--set", "dataset=tiny-imagenet", "hidden=100000"],
-            "hidden=100000: a network of more than 1000000000 weights",
+            "hidden=100000: more than 1000000000 weights",
         ),
         (["run", "split-cifar", "multi"], "joint=true: mixed batches are for permuted pixels"),
         (["run", "pmnist-tiny", "ewc", "--set", "joint=true"], "ewc with joint=true: batches that mix all tasks"),

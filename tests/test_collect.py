@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 def test_the_committed_records_are_of_the_settings_and_formulas_here():
     """In a copy without its history, of the settings alone."""
-    folder = results.project() / "results"
+    folder = results.folder()
     paths = results.records(folder)
     found = [what for path in paths for what in collect.problems(results.load(path), path)]
     unknown = [what for what in found if what.endswith("is not in this checkout: its formulas are unknown")]

@@ -10,7 +10,7 @@ from alasso import front_page, report, results
 from alasso.presets import METHODS, experiment
 from alasso.search import tuned
 
-RESULTS = results.project() / "results"
+RESULTS = results.folder()
 
 
 def end(line) -> float:

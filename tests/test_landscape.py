@@ -138,12 +138,12 @@ def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
 
 
 def test_committed_measurements_are_whole_and_made_by_committed_code():
-    files = sorted((results.project() / "results" / "landscape").glob("*/*.json"))
+    files = sorted((results.folder() / "landscape").glob("*/*.json"))
     assert files
     for file in files:
         measured, about = landscape.load(file)
         assert about["dirty"] is False, file
-        assert file == landscape.path(about["preset"], about["seed"], results.project() / "results")
+        assert file == landscape.path(about["preset"], about["seed"], results.folder())
         assert len({len(column) for column in asdict(measured).values()}) == 1, file
         # the slope is a little of both rises: what is odd in them at first order
         odd = (measured.unobserved - measured.observed) / 2

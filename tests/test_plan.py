@@ -110,7 +110,7 @@ def test_a_cost_is_that_of_an_epoch_times_epochs_and_of_all_tests(record, tmp_pa
 
 
 def test_records_of_thirty_tasks_foretell_those_of_a_hundred(tmp_path):
-    committed = results.project() / "results"
+    committed = results.folder()
     (tmp_path / "pmnist30").symlink_to(committed / "pmnist30")
     took = [sum(results.load(path).seconds) for path in (committed / "pmnist100-short").glob("si-*.json")]
     assert took

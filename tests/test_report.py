@@ -46,6 +46,8 @@ def test_the_rows_and_sentences_of_a_page():
     slow = replace(one, seconds=[3600.0, 3600.0], threads=2)
     assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 | `" in report.benchmark([[slow]])
     assert "| 4 | `" in report.benchmark([[slow, replace(one, seed=1, precision="bfloat16")]]), "of another precision"
+    other = replace(one, method="ewc", hyperparameters={"c": 50.0, "fisher": "exact", "online": False, "decay": 0.5})
+    assert report.name(other) == "EWC with fisher = exact, decay = 0.5"
     assert report.provenance([one, one]) == f"`{one.again}`, 2 seeds in all; commit 0000000, PyTorch 2."
 
 

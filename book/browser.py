@@ -1,4 +1,4 @@
-"""Find a Chromium for the browser tests, and install one where there is none: `python tests/browser.py`."""
+"""Find a Chromium for the PDF and the tests, and install one where there is none: `python book/browser.py`."""
 
 import os
 import shutil
