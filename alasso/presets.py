@@ -247,7 +247,7 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
         (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
         (
             unread and not surrogate.perfect,
-            f"{', '.join(f'{name}={getattr(surrogate, name)}' for name in unread)}: (7) reads it, which perfect=false leaves out",
+            f"{', '.join(f'{n}={getattr(surrogate, n)}' for n in unread)}: (7) reads it, which perfect=false leaves out",
         ),
         (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
     ]
