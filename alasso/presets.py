@@ -226,7 +226,8 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
     drop = getattr(surrogate, "drop", False)
     mixed = protocol.joint and not isinstance(surrogate, NoSurrogate)
     usual = METHODS[todo.method].surrogate
-    unread = [n for n in ("c_prime", "a_prime", "epsilon_prime") if getattr(usual, n, 0) != getattr(surrogate, n, 0)]
+    read = {name: getattr(surrogate, name, 0) for name in ("c_prime", "a_prime", "epsilon_prime")}  # by (7)
+    unread = ", ".join(f"{name}={value}" for name, value in read.items() if value != getattr(usual, name, 0))
     preset = PRESETS[todo.preset].protocol
     permuted = METHODS[todo.method].protocol.get("permute_first", preset.permute_first) == protocol.permute_first
     widths = not convolutions or protocol.hidden == preset.hidden
@@ -247,7 +248,7 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
         (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
         (
             unread and not surrogate.perfect,
-            f"{', '.join(f'{n}={getattr(surrogate, n)}' for n in unread)}: (7) reads it, which perfect=false leaves out",
+            f"{unread}: (7) reads it, which perfect=false leaves out",
         ),
         (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
     ]
