@@ -23,6 +23,7 @@ def run(folder: Path, check: bool) -> int:
     if not paths:
         raise BadInput(f"{folder}: no results here; `alasso run` makes one")
     rows, complaints = [("result", "seed", "settings", "kept", "took", "commit")], []
+    data = {}  # by the name of a data set, the first record of it and its digest
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
@@ -35,6 +36,10 @@ def run(folder: Path, check: bool) -> int:
         rows.append((name, str(record.seed), *_row(record)))
         if check:
             complaints += [(name, what) for what in problems(record, path)]
+            dataset = record.protocol["dataset"]
+            other, digest = data.setdefault(dataset, (name, record.dataset_sha256))
+            if record.dataset_sha256 != digest:
+                complaints.append((name, f"its {dataset} is not that of {other}: they cannot be compared"))
     _print_table(rows)
     if check:
         for name, what in complaints:
@@ -47,7 +52,7 @@ def run(folder: Path, check: bool) -> int:
 def problems(record: Run, path: Path) -> Iterable[str]:
     """Why this record may not have the formulas and settings of the code here.
 
-    Loops, networks (and with them what sums the gradients of single images) and data are not compared.
+    Loops and networks (and with them what sums the gradients of single images) are not compared.
     """
     try:
         named = _named(record)

@@ -156,6 +156,18 @@ def test_records_in_any_depth_are_checked_and_only_what_was_compared_is_said(fol
     assert said[3] == "2 results, all with formulas and settings as here"
 
 
+def test_records_of_one_data_set_with_other_contents_are_found(folder, capsys, committed):
+    record = results.load(only(folder))
+    later = folder / "pmnist-tiny" / only(folder).name.replace("-s3", "-s4")
+    results.save(replace(record, seed=4, command=record.command.replace("--seed 3", "--seed 4")), later)
+    assert check(folder, capsys) == ""
+    results.save(replace(results.load(later), dataset_sha256="0" * 64), later)
+    assert check(folder, capsys) == (
+        f"pmnist-tiny/{later.name}: its mnist5k is not that of pmnist-tiny/{later.name.replace('-s4', '-s3')}: "
+        "they cannot be compared"
+    )
+
+
 def test_git_itself_is_asked_for_the_formulas_of_a_commit():
     collect._definitions.cache_clear()
     first = results.git("log", "--format=%H", "-1", "--", "alasso/formulas.py")
