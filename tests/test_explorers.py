@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from records import made_up
 
 from alasso import explorers, formulas, landscape, metrics, widgets
 from alasso.explorers import Sweep
@@ -19,16 +20,14 @@ STATIC = Path(__file__).parents[1] / "book" / "_static"
 METHOD = "alasso-published"
 
 
-def made_up(seed: int, a: float) -> Run:
+def run_at(a: float, seed: int) -> Run:
     """A record of three tasks with accuracies that differ in every seed, task and value of a."""
     base = 0.9 - 0.01 * a - 0.001 * seed
     accuracy = [[base - 0.1 * (n - k) - 0.02 * k if k <= n else None for k in range(3)] for n in range(3)]
-    rest = dict.fromkeys(("dataset_sha256", "device", "precision", "commit", "dirty", "started", "finished"), None)
-    parameters = {"a": a, "c": 1.0}
-    return Run(1, "pmnist-tiny", METHOD, seed, "", {}, parameters, accuracy, [], [], 1, threads=1, versions={}, **rest)
+    return made_up(experiment("pmnist-tiny", METHOD, {"a": str(a)}), seed, accuracy)
 
 
-RUNS = {a: [made_up(seed, a) for seed in range(2)] for a in (0.5, 1.8, 3.0)}
+RUNS = {a: [run_at(a, seed) for seed in range(2)] for a in (0.5, 1.8, 3.0)}
 CURVE = np.array([-1.0, 0.0, 1.0]), np.array([0.1, 0.0, 0.3])
 SWEEPS = [Sweep("up", 0.3, 0.04, CURVE, CURVE), Sweep("down", -0.2, 0.01, CURVE, CURVE)]
 MADE = {

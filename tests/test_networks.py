@@ -1,9 +1,8 @@
 """The networks of Tables B, C and D against torch.nn, and what dropout does to them."""
 
-from itertools import pairwise
-
 import pytest
 import torch
+from modules import as_module
 from torch import nn
 
 from alasso import networks
@@ -11,27 +10,6 @@ from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, dropout, loss_and_
 from alasso.tasks import generator
 
 SMALL_CNN = CNN(8, ((4, 4), (6,)), 16, 5)
-
-
-def as_module(network, theta):
-    layers = []
-    if isinstance(network, CNN):
-        channels, side, sizes = 3, network.side, (network.dense, network.classes)
-        for block in network.blocks:
-            for wider in block:
-                layers += [nn.Conv2d(channels, wider, 3, padding="same"), nn.ReLU()]
-                channels = wider
-            layers.append(nn.MaxPool2d(2))
-            side //= 2
-        layers.append(nn.Flatten())
-        sizes = (channels * side * side, *sizes)
-    else:
-        sizes = network.sizes
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    module = nn.Sequential(*layers[:-1])
-    nn.utils.vector_to_parameters(theta.clone(), module.parameters())
-    return module
 
 
 def test_table_b_has_the_sizes_of_the_paper():

@@ -7,6 +7,7 @@ from pathlib import Path
 import own_project
 import pytest
 import torch
+from modules import as_module
 from torch import nn
 
 from alasso.networks import pixels
@@ -34,20 +35,12 @@ class Batches:
             yield pixels(images[index]), labels[index]
 
 
-def module(network, theta: torch.Tensor) -> nn.Module:
-    """The same network as a module, with the same weights."""
-    layers = [nn.Linear(*sizes) for sizes in zip(network.sizes, network.sizes[1:], strict=False)]
-    model = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
-    nn.utils.vector_to_parameters(theta.clone(), model.parameters())
-    return model
-
-
 @pytest.mark.parametrize(
     "surrogate", [NoSurrogate(), SI(c=10.0, damping=1e-3), replace(ALASSO.published(), damping=1e-3), ALASSO()]
 )
 def test_it_is_the_loop_of_the_package(network, stream, surrogate):
     theta = network.init(generator(SEED, "initialisation", 0))
-    model, start = module(network, theta), theta.clone()
+    model, start = as_module(network, theta), theta.clone()
     learner = Learner(network, surrogate, theta, stream[0], PROTOCOL)
     loss = nn.functional.cross_entropy
     steps = own_project.learn(model, map(Batches, stream), loss, PROTOCOL.epochs, PROTOCOL.learning_rate, surrogate)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from training import trained
 
-from alasso import importance, rivals
+from alasso import importance, quadratics, rivals
 from alasso.networks import MLP, accuracy, loss_and_gradient, pixels
 from alasso.rivals import EWC, IMM, MAS
 from alasso.surrogates import NoSurrogate
@@ -68,9 +68,7 @@ def optima_and_trajectory(surrogate, monkeypatch):
 
     The Fisher information is the true curvature h. Past losses fade as the surrogate's decay says.
     """
-    random = generator(0, "quadratics")
-    h = torch.rand(6, 50, generator=random, dtype=torch.float64) + 0.1
-    m = torch.randn(6, 50, generator=random, dtype=torch.float64)
+    h, m, _ = quadratics.stream(6, 50, 0)
     curvatures = iter(h)
     monkeypatch.setattr(rivals, "fisher", lambda *_: next(curvatures))
     theta = torch.zeros(50, dtype=torch.float64)

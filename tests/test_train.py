@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from modules import as_module
 from torch import nn
 from training import PROTOCOL, trained
 
@@ -27,8 +28,7 @@ SPLIT_METHODS = [name for name in METHODS if name not in ("multi", "vcl", "dropo
 
 def trained_in_plain_torch(network, parts, reset):
     """Adam on images and labels, one task after the other; θ after each."""
-    module = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 3))
-    nn.utils.vector_to_parameters(network.init(generator(0, "initialisation", 0)), module.parameters())
+    module = as_module(network, network.init(generator(0, "initialisation", 0)))
     optimizer, thetas = torch.optim.Adam(module.parameters(), lr=0.01), []
     for k, (images, labels) in enumerate(parts):
         if reset:
