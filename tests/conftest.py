@@ -5,7 +5,7 @@ import torch
 from browser import find as find_browser
 from playwright.sync_api import sync_playwright
 
-from alasso import datasets, fast
+from alasso import fast, readers
 from alasso import run as runner
 from alasso.datasets import Dataset
 from alasso.networks import MLP
@@ -56,7 +56,7 @@ def offline(monkeypatch):
     def unreachable(url, *_):
         raise OSError(f"no route to {url}")
 
-    monkeypatch.setattr(datasets, "download_url", unreachable)
+    monkeypatch.setattr(readers, "download_url", unreachable)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from archives import cut, flip, listing, md5, refuses, same
 from torchvision.datasets import MNIST
 from torchvision.datasets.utils import download_url
 
-from alasso import datasets
+from alasso import datasets, readers
 from alasso.errors import BadInput
 
 # ---------------------------------------------------------------------------------------------------- in general
@@ -41,7 +41,7 @@ def test_whatever_stops_a_download_is_told(error, tmp_path, monkeypatch):
     def stopped(*_):
         raise error
 
-    monkeypatch.setattr(datasets, "download_url", stopped)
+    monkeypatch.setattr(readers, "download_url", stopped)
     refuses("cifar100", tmp_path, "cannot download cifar-100-python.tar.gz", str(error))
 
 
@@ -112,7 +112,7 @@ def test_sha256_is_that_of_types_shapes_and_bytes():
 
 
 def test_damaged_mnist5k_is_refused(monkeypatch):
-    monkeypatch.setattr(datasets, "MNIST5K_MD5", "0" * 32)
+    monkeypatch.setattr(readers, "MNIST5K_MD5", "0" * 32)
     refuses("mnist5k", None, "mnist_5k.csv.gz", "its md5 is 1edea4bd327f562974bd5a5321bbb524, not 000")
 
 
@@ -132,11 +132,11 @@ def mnist(tmp_path, monkeypatch):
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     zipped = []
-    for name, array in zip(datasets.MNIST_MD5, arrays, strict=True):
+    for name, array in zip(readers.MNIST_MD5, arrays, strict=True):
         content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
         (folder / name).write_bytes(content)
         (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        monkeypatch.setitem(datasets.MNIST_MD5, name, md5(content))
+        monkeypatch.setitem(readers.MNIST_MD5, name, md5(content))
         zipped.append((f"{name}.gz", md5((folder / f"{name}.gz").read_bytes())))
     monkeypatch.setattr(MNIST, "resources", zipped)
     return [array[:, None] if array.ndim == 3 else array.astype(np.int64) for array in arrays]
@@ -185,7 +185,7 @@ def mirror(mnist, tmp_path, monkeypatch):
     """The .gz files move to a server on this machine, where torchvision's own code gets them; returns their folder."""
     folder = tmp_path / "mirror"
     (tmp_path / "MNIST/raw").rename(folder)
-    monkeypatch.setattr(datasets, "download_url", download_url)
+    monkeypatch.setattr(readers, "download_url", download_url)
     monkeypatch.setenv("no_proxy", "*")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
         Thread(target=server.serve_forever, args=(0.01,)).start()

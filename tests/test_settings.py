@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alasso import cli, datasets, tasks
+from alasso import cli, datasets, readers, tasks
 from alasso.presets import METHODS, PRESETS
 from alasso.protocol import Protocol
 from alasso.run import build_network
@@ -55,9 +55,9 @@ def prepared():
     small = datasets.load("mnist5k")
 
     def few(name):
-        colour = name in datasets.SIZES or name == "cifar110"
+        colour = name in readers.SIZES or name == "cifar110"
         images = small.train_images[:10].repeat(1, 3 if colour else 1, 1, 1)
-        classes = range(datasets.SIZES[name][0] if name in datasets.SIZES else 110 if colour else 10)
+        classes = range(readers.SIZES[name][0] if name in readers.SIZES else 110 if colour else 10)
         return datasets.Dataset(
             name, images, small.train_labels[:10], images, small.test_labels[:10], classes, "0" * 64
         )

@@ -9,7 +9,7 @@ import torch
 from archives import cut, flip, md5, refuses
 from PIL import Image
 
-from alasso import datasets
+from alasso import datasets, readers
 
 COLOURS = {"n02": (250, 10, 10), "n01": (10, 250, 10), "n03": (10, 10, 250)}  # of the training images
 
@@ -17,7 +17,7 @@ COLOURS = {"n02": (250, 10, 10), "n01": (10, 250, 10), "n03": (10, 10, 250)}  # 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The folder, three classes, two training images and one validation image of each; the last of each is grey."""
-    monkeypatch.setitem(datasets.SIZES, "tiny-imagenet", (3, 2, 1, 64))
+    monkeypatch.setitem(readers.SIZES, "tiny-imagenet", (3, 2, 1, 64))
     folder = tmp_path / "tiny-imagenet-200"
 
     def write(name, mode, colour):
@@ -51,7 +51,7 @@ def tiny_zip(tiny, monkeypatch):
         archive.writestr("tiny-imagenet-200/train/../../../outside.JPEG", "")
         archive.writestr(f"{tiny.parent}/outside.txt", "")
     shutil.rmtree(tiny)
-    monkeypatch.setattr(datasets, "TINY_IMAGENET_MD5", md5(path.read_bytes()))
+    monkeypatch.setattr(readers, "TINY_IMAGENET_MD5", md5(path.read_bytes()))
     return path
 
 
@@ -109,5 +109,5 @@ def test_damaged_tiny_imagenet_list_is_refused(harm, name, tiny, tmp_path):
 
 
 def test_tiny_imagenet_zip_without_one_image_is_refused(tiny_zip, tmp_path, monkeypatch):
-    monkeypatch.setitem(datasets.SIZES, "tiny-imagenet", (3, 3, 1, 64))
+    monkeypatch.setitem(readers.SIZES, "tiny-imagenet", (3, 3, 1, 64))
     refuses("tiny-imagenet", tmp_path, f"cannot read {tiny_zip}/", "(train/n01/images/n01_2.JPEG: ")
