@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from alasso import report
-from alasso.presets import METHODS, PRESETS, SCALES, Experiment
+from alasso.experiments import Experiment
+from alasso.presets import METHODS, PRESETS, SCALES
 from alasso.results import Run
 from alasso.search import candidates, tuned
 

@@ -13,7 +13,8 @@ import torch
 
 from alasso import collect, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted, Notice
-from alasso.presets import METHODS, PRESETS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS, PRESETS
 from alasso.protocol import parsed_seed
 from alasso.run import run, signals
 from alasso.targets import TARGETS

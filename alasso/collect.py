@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alasso import metrics, plan, results
 from alasso.errors import BadInput
-from alasso.presets import Experiment, experiment
+from alasso.experiments import Experiment, experiment
 from alasso.results import Run
 
 FORMULAS = ("formulas", "surrogates", "rivals", "importance")  # the modules that say what a method is

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from alasso import formulas, landscape, metrics, plots, workers
-from alasso.presets import METHODS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS
 from alasso.results import Run
 from alasso.widgets import INK, Control, Explorer, figure, moving
 

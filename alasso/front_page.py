@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import claims, landscape, plots, report, results, trials
-from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES, Experiment, experiment
+from alasso.experiments import Experiment, experiment
+from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES
 from alasso.protocol import brief
 from alasso.results import Run
 from alasso.search import GRIDS, candidates

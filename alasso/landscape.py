@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from alasso import datasets, results
 from alasso.errors import BadInput
+from alasso.experiments import experiment
 from alasso.networks import MLP, loss_and_gradient, pixels
-from alasso.presets import experiment
 from alasso.protocol import parsed_seed
 from alasso.run import build_network
 from alasso.surrogates import SI

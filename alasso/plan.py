@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from alasso import datasets, results
 from alasso.errors import BadInput
-from alasso.presets import METHODS, SCALES, Experiment
+from alasso.experiments import Experiment
+from alasso.presets import METHODS, SCALES
 from alasso.protocol import Protocol, choose
 from alasso.results import Run
 from alasso.targets import TARGETS, check_scale

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import metrics, plots, protocol, results
-from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, Experiment
+from alasso.experiments import Experiment
+from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS
 from alasso.results import Run
 from alasso.run import load
 from alasso.search import tuned

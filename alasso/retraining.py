@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from alasso import datasets, metrics, plots
-from alasso.presets import experiment
+from alasso.experiments import experiment
 from alasso.results import Run
 from alasso.run import build_network, build_stream
 from alasso.train import Place, Watch, train_stream

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from alasso import checkpoint, datasets, fast, results
 from alasso.errors import BadInput, Diverged, Interrupted
+from alasso.experiments import Experiment
 from alasso.networks import MLP, MeanFieldMLP, table_c, table_d
-from alasso.presets import METHODS, Experiment
+from alasso.presets import METHODS
 from alasso.protocol import Protocol
 from alasso.results import Run
 from alasso.tasks import held_out, permuted_stream, split_stream

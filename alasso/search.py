@@ -6,7 +6,7 @@ All trials train on a stream that no reported run has, and test on held-out trai
 from collections.abc import Mapping
 from itertools import product
 
-from alasso.presets import Experiment, experiment
+from alasso.experiments import Experiment, experiment
 
 Settings = Mapping[str, str]
 """As they are typed on the command line."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alasso.errors import BadInput
-from alasso.presets import BOUNDS, METHODS, SCALES, Experiment, experiment
+from alasso.experiments import Experiment, experiment
+from alasso.presets import BOUNDS, METHODS, SCALES
 from alasso.protocol import choose
 from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SECOND_ROUND, SEED, tuned
 

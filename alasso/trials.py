@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alasso.presets import METHODS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS
 from alasso.protocol import brief
 from alasso.report import kept, percent, recorded
 from alasso.results import Run

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from alasso import datasets, results, run
 from alasso.errors import BadInput, Interrupted
+from alasso.experiments import Experiment
 from alasso.plan import Job, missing
-from alasso.presets import Experiment
 from alasso.results import Run
 
 ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is one more

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from alasso import results
-from alasso.presets import Experiment
+from alasso.experiments import Experiment
 from alasso.results import Run
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alasso import fast
 from alasso import run as runner
-from alasso.presets import experiment
+from alasso.experiments import experiment
 
 SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
 

@@ -7,7 +7,7 @@ from records import made_up, stretched
 
 from alasso import claims, results
 from alasso.claims import Claim
-from alasso.presets import experiment
+from alasso.experiments import experiment
 from alasso.search import tuned
 
 PRESET = "pmnist10"

@@ -10,7 +10,8 @@ import pytest
 
 from alasso import cli, datasets, results
 from alasso.errors import Notice
-from alasso.presets import METHODS, PRESETS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS, PRESETS
 
 
 def refused(capsys, *arguments) -> str:

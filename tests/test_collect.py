@@ -9,7 +9,7 @@ import pytest
 
 from alasso import cli, collect, results
 from alasso import run as runner
-from alasso.presets import experiment
+from alasso.experiments import experiment
 
 HEAD = results.provenance()["commit"]
 

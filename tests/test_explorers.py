@@ -10,8 +10,9 @@ import torch
 from records import made_up
 
 from alasso import explorers, formulas, landscape, metrics, widgets
+from alasso.experiments import experiment
 from alasso.explorers import Sweep
-from alasso.presets import METHODS, experiment
+from alasso.presets import METHODS
 from alasso.results import Run
 from alasso.retraining import Retraining
 from alasso.run import run

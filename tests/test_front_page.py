@@ -7,7 +7,8 @@ import pytest
 from records import made_up, stretched
 
 from alasso import front_page, report, results
-from alasso.presets import METHODS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS
 from alasso.search import tuned
 
 RESULTS = results.folder()

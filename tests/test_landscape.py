@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from training import trained
 
 from alasso import landscape, results
+from alasso.experiments import experiment
 from alasso.networks import MLP, pixels
-from alasso.presets import PRESETS, experiment
+from alasso.presets import PRESETS
 from alasso.run import build_network
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator, permuted_stream

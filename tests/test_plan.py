@@ -7,8 +7,9 @@ import pytest
 from alasso import plan, results
 from alasso import run as runner
 from alasso.errors import BadInput
+from alasso.experiments import experiment
 from alasso.plan import TEST, Costs
-from alasso.presets import PRESETS, SCALES, experiment
+from alasso.presets import PRESETS, SCALES
 from alasso.targets import TARGETS
 
 

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from records import made_up
 
 from alasso import plots
-from alasso.presets import experiment
+from alasso.experiments import experiment
 
 SI = experiment("pmnist-demo", "si")
 RUNS = [made_up(SI, seed, m) for seed, m in enumerate(([[0.9, None], [0.7, 0.8]], [[0.5, None], [0.1, 0.6]]))]

@@ -9,7 +9,8 @@ import pytest
 
 from alasso import cli, readers, results
 from alasso.errors import BadInput
-from alasso.presets import METHODS, PRESETS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS, PRESETS
 from alasso.protocol import Protocol
 from alasso.surrogates import ALASSO, SI
 from alasso.targets import TARGETS

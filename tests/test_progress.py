@@ -7,8 +7,8 @@ from records import made_up
 from rich.console import Console
 
 from alasso import reproduce, results
+from alasso.experiments import experiment
 from alasso.plan import Estimate, Job
-from alasso.presets import experiment
 
 
 def test_the_table_counts_what_is_done_running_failed_and_waiting(tmp_path):

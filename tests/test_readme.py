@@ -9,7 +9,8 @@ import readme
 import yaml
 
 from alasso import report
-from alasso.presets import ABLATIONS, PRESETS, experiment
+from alasso.experiments import experiment
+from alasso.presets import ABLATIONS, PRESETS
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,8 +11,8 @@ import pytest
 from records import made_up
 
 from alasso import plots, report, results
+from alasso.experiments import experiment
 from alasso.formulas import si_importance
-from alasso.presets import experiment
 from alasso.train import Learner
 
 

@@ -20,8 +20,9 @@ from distributed import LocalCluster
 from alasso import cli, pages, reproduce, results, workers
 from alasso import run as runner
 from alasso.errors import BadInput, Interrupted
+from alasso.experiments import experiment
 from alasso.plan import Job
-from alasso.presets import SCALES, experiment
+from alasso.presets import SCALES
 from alasso.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 from alasso import results, workers
 from alasso import run as runner
 from alasso.errors import BadInput
-from alasso.presets import experiment
+from alasso.experiments import experiment
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from small_runs import SETTINGS, forked, start, stop_after
 from alasso import checkpoint, cli, results
 from alasso import run as runner
 from alasso.errors import BadInput
+from alasso.experiments import experiment
 from alasso.networks import MLP
-from alasso.presets import experiment
 from alasso.tasks import held_out, permuted_stream
 from alasso.train import Place, train_stream
 

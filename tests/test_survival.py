@@ -20,7 +20,8 @@ from small_runs import SETTINGS, forked, start, stop_after
 from alasso import checkpoint, cli, fast, results
 from alasso import run as runner
 from alasso.errors import Diverged, Interrupted
-from alasso.presets import METHODS, experiment
+from alasso.experiments import experiment
+from alasso.presets import METHODS
 from alasso.train import Learner, Place
 
 pytestmark = pytest.mark.usefixtures("small_runs")

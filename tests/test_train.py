@@ -11,8 +11,9 @@ from training import PROTOCOL, trained
 
 from alasso import run as runner
 from alasso.errors import BadInput
+from alasso.experiments import experiment
 from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, pixels, table_c, table_d
-from alasso.presets import METHODS, experiment
+from alasso.presets import METHODS
 from alasso.protocol import INITIALISATIONS
 from alasso.rivals import EWC, VCL
 from alasso.run import build_network

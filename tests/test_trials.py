@@ -3,7 +3,7 @@
 from records import made_up, stretched
 
 from alasso import metrics, results, trials
-from alasso.presets import experiment
+from alasso.experiments import experiment
 from alasso.report import recorded
 from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SEED, tuned
 from alasso.targets import TARGETS

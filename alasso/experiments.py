@@ -1,0 +1,149 @@
+"""From the names of a preset and a method, and changed settings, to one experiment."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from alasso.errors import BadInput
+from alasso.presets import METHODS, PRESETS, Surrogate
+from alasso.protocol import LARGEST_FLOAT, Protocol, choose, text
+from alasso.results import Run
+from alasso.surrogates import NoSurrogate
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One method under one protocol: everything that determines a run but its seed."""
+
+    preset: str
+    method: str
+    protocol: Protocol
+    surrogate: Surrogate
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that change with any setting, and not with fields that have their default."""
+        usual = {f.name: f.default for part in (self.protocol, self.surrogate) for f in fields(part)}
+        unusual = {name: value for name, value in _settings(self).items() if value != usual[name]}
+        content = [self.preset, self.method, type(self.surrogate).__name__, unusual]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def path(self, folder: Path, seed: int) -> Path:
+        return Path(folder) / self.preset / f"{self.method}-{self.digest}-s{seed}.json"
+
+    def check(self, record: Run, path: Path) -> None:
+        """Raise BadInput unless the record at this path was made with these settings, those it knows of.
+
+        A name says which settings differ from their defaults; if a default changes, the name does not.
+        """
+        known = {**record.protocol, **record.hyperparameters}
+        for name, value in json.loads(json.dumps(_settings(self))).items():
+            if name in known and known[name] != value:
+                raise BadInput(f"{path}: made with {name}={known[name]}, not {value}; delete it and run again")
+
+    @property
+    def changes(self) -> list[str]:
+        """The settings that differ from the preset's, as they are typed."""
+        usual = _settings(experiment(self.preset, self.method))
+        return [f"{name}={text(value)}" for name, value in _settings(self).items() if value != usual[name]]
+
+    def command(self, seed: int) -> str:
+        """What to type to make this run again."""
+        changes = f" --set {' '.join(self.changes)}" if self.changes else ""
+        return f"alasso run {self.preset} {self.method} --seed {seed}{changes}"
+
+
+def experiment(preset: str, method: str, settings: Mapping[str, str] | None = None) -> Experiment:
+    """The experiment of that name, with some settings changed; values as they are typed on a command line.
+
+    Raises BadInput for a preset, method or setting that does not exist, and for a value that it cannot have.
+    """
+    if preset not in PRESETS:
+        raise BadInput(f"preset {preset!r}: {choose(preset, PRESETS)}")
+    if method not in METHODS:
+        raise BadInput(f"method {method!r}: {choose(method, METHODS)}")
+    chosen, base = METHODS[method], PRESETS[preset]
+    surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
+    usual = Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
+    protocol_names = {f.name for f in fields(Protocol)}
+    protocol, hyperparameters = {}, {}
+    for name, typed in (settings or {}).items():
+        known = _settings(usual)
+        if name not in known:
+            raise BadInput(f"setting {name!r} of {method}: {choose(name, known)}")
+        target = protocol if name in protocol_names else hyperparameters
+        target[name] = _value(name, typed, known[name])
+    for name, value in hyperparameters.items():
+        if type(value) is float and LARGEST_FLOAT < abs(value) < math.inf:
+            raise BadInput(f"{name}={value}: {name} must be a number of float32, {LARGEST_FLOAT} at most")
+    todo = replace(
+        usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
+    )
+    for clash, what in _clashes(todo, chosen.mean_field):
+        if clash:
+            raise BadInput(f"{method} with {what}")
+    return todo
+
+
+def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
+    """What a method and a protocol cannot both have: whether it is so, and what to say of it."""
+    protocol, surrogate = todo.protocol, todo.surrogate
+    convolutions, dropout = protocol.network != "mlp", f"dropout={text(protocol.dropout)}"
+    drop = getattr(surrogate, "drop", False)
+    mixed = protocol.joint and not isinstance(surrogate, NoSurrogate)
+    usual = METHODS[todo.method].surrogate
+    read = {name: getattr(surrogate, name, 0) for name in ("c_prime", "a_prime", "epsilon_prime")}  # by (7)
+    unread = ", ".join(f"{name}={value}" for name, value in read.items() if value != getattr(usual, name, 0))
+    preset = PRESETS[todo.preset].protocol
+    permuted = METHODS[todo.method].protocol.get("permute_first", preset.permute_first) == protocol.permute_first
+    widths = not convolutions or protocol.hidden == preset.hidden
+    side = protocol.network == "table-d" or protocol.image_side == preset.image_side
+    return [
+        (not widths, f"hidden={text(protocol.hidden)}: {protocol.network} has widths of its own; leave it out"),
+        (not side, f"image_side={protocol.image_side}: {protocol.network} takes images as they are; leave it out"),
+        (
+            convolutions and not permuted,
+            f"permute_first={text(protocol.permute_first)}: split classes are not permuted; leave it out",
+        ),
+        (mixed, "joint=true: batches that mix all tasks need no surrogate; use the method multi"),
+        (
+            mean_field and convolutions,
+            f"network={protocol.network}: the mean field is for the mlp; use a pmnist preset",
+        ),
+        (mean_field and any(protocol.dropout), f"{dropout}: the mean field has noise of its own; use dropout=0,0"),
+        (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
+        (
+            unread and not surrogate.perfect,
+            f"{unread}: (7) reads it, which perfect=false leaves out",
+        ),
+        (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
+    ]
+
+
+def _settings(chosen: Experiment) -> dict:
+    return {**asdict(chosen.protocol), **asdict(chosen.surrogate)}
+
+
+def _value(name: str, typed: str, usual: object) -> object:
+    """The typed text as a value of the same type as the usual one."""
+    try:
+        match usual:
+            case bool():
+                return {"true": True, "false": False}[typed.lower()]
+            case float():
+                return float(typed) + 0.0  # −0 is 0
+            case tuple():
+                return tuple(type(usual[0])(part) for part in typed.split(","))
+            case _:
+                return type(usual)(typed)
+    except (ValueError, KeyError):
+        kinds = {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+            tuple: "numbers such as 200,200 or 0.2,0.5",
+        }
+        raise BadInput(f"{name}={typed}: {name} must be {kinds[type(usual)]}") from None
