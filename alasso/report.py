@@ -88,7 +88,8 @@ def effect(usual: list[Run], changed: list[Run]) -> str:
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
     found = differences(usual, changed)
-    return f"{100 * np.mean(found):+.1f}" + _deviation(found) if found else "not measured"
+    mean = round(100 * np.mean(found), 1) + 0.0 if found else 0.0  # −0 is 0
+    return f"{mean:+.1f}" + _deviation(found) if found else "not measured"
 
 
 def differences(usual: list[Run], changed: list[Run]) -> list[float]:

@@ -59,8 +59,8 @@ def full_size() -> str:
 
 def test_more_epochs_help_whom_the_caption_says():
     said = (
-        "SI and ALASSO keep more after twenty epochs than after five, EWC and MAS much less; "
-        "with a larger c it is the other way round for SI and ALASSO too"
+        "ALASSO keeps more after twenty epochs than after five, SI about as much, EWC and MAS much less. "
+        "With ten times as large a c SI and ALASSO, too, keep less after twenty"
     )
     assert said in full_size()
 
@@ -69,7 +69,8 @@ def test_more_epochs_help_whom_the_caption_says():
         long, short = (statistics.mean(report.kept(runs)) for runs in wanted)
         return long / short
 
-    assert min(gain("si"), gain("alasso-published")) > 1
+    assert gain("alasso-published") > 1.05
+    assert 0.98 < gain("si") < 1.02
     assert max(gain("ewc"), gain("mas")) < 0.75
     assert max(gain("si", c="1"), gain("alasso-published", c="10")) < 1
 

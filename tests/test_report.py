@@ -28,6 +28,7 @@ def test_an_effect_is_that_of_the_same_seeds_however_far_these_are_apart():
     usual = [run(0, 0.2, 0.4), run(1, 0.6, 0.8)]  # keep 30 and 70 %
     assert report.effect(usual, [run(0, 0.3, 0.5), run(1, 0.7, 0.9)]) == "+10.0 ± 0.0"
     assert report.effect(usual, [run(1, 0.5, 0.7), run(0, 0.1, 0.1)]) == "-15.0 ± 7.1"  # by 20 and by 10
+    assert report.effect(usual, [run(0, 0.1999, 0.4)]) == "+0.0"
 
 
 def test_a_seed_that_one_side_lacks_does_not_count():
