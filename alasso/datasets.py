@@ -30,15 +30,8 @@ from torch import Tensor
 from alasso.errors import BadInput, Notice
 from alasso.readers import PARTS, READERS, SIZES, Contents, readable
 
-NAMES = (*READERS, "cifar110")
-
-
-def inputs_and_classes(name: str) -> tuple[int, int]:
-    """Numbers in an image, and classes, of the data set of this name."""
-    if name in SIZES:
-        classes, _, _, side = SIZES[name]
-        return 3 * side**2, classes
-    return (3 * 32**2, 110) if name == "cifar110" else (28**2, 10)
+NAMES = tuple(SIZES)
+PREPARED = ("cifar10", "cifar100", "tiny-imagenet")  # what takes long to decode, and is kept as arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +57,7 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso")
     try:
         root = root.expanduser()
-        if name in SIZES:
+        if name in PREPARED:
             return _load_prepared(name, root)
         return _dataset(name, *(_cifar110 if name == "cifar110" else READERS[name])(root))
     except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's

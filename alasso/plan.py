@@ -15,8 +15,6 @@ from alasso.results import Run
 from alasso.targets import TARGETS, check_scale
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
-IMAGES = {"mnist": 6_000, "mnist5k": 400, "cifar10": 5_000, "cifar100": 500, "cifar110": 500, "tiny-imagenet": 500}
-"""Training images of one class, about."""
 TEST = 0.05
 """What a test on one task costs, in epochs of training on it, about: fewer images, and one pass of three."""
 
@@ -164,8 +162,8 @@ def _usefulness(job: Job) -> tuple:
 
 def _work(protocol: Protocol) -> float:
     """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
-    _, classes = datasets.inputs_and_classes(protocol.dataset)
-    images = IMAGES[protocol.dataset] * (protocol.classes_per_task or classes)
+    size = datasets.SIZES[protocol.dataset]
+    images = size.train * (protocol.classes_per_task or size.classes)
     match protocol.network:
         case "mlp":
             return images * protocol.mlp_weights

@@ -100,8 +100,8 @@ class Protocol:
     @property
     def mlp_weights(self) -> int:
         """Weights of the mlp, without biases: the multiplications that one image takes."""
-        inputs, classes = datasets.inputs_and_classes(self.dataset)
-        return sum(map(prod, pairwise((inputs, *self.hidden, classes))))
+        size = datasets.SIZES[self.dataset]
+        return sum(map(prod, pairwise((size.inputs, *self.hidden, size.classes))))
 
 
 def choose(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,10 +32,30 @@ MNIST_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-SIZES = {  # classes, training and test images of each class, pixels a side
-    "cifar10": (10, 5000, 1000, 32),
-    "cifar100": (100, 500, 100, 32),
-    "tiny-imagenet": (200, 500, 50, 64),
+
+
+class Size(NamedTuple):
+    """How large a data set is; of MNIST's classes the images are about as many."""
+
+    classes: int
+    train: int  # images of a class
+    test: int
+    channels: int
+    side: int  # pixels
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in an image."""
+        return self.channels * self.side**2
+
+
+SIZES = {
+    "mnist5k": Size(10, 400, 100, 1, 28),
+    "mnist": Size(10, 6000, 1000, 1, 28),
+    "cifar10": Size(10, 5000, 1000, 3, 32),
+    "cifar100": Size(100, 500, 100, 3, 32),
+    "cifar110": Size(110, 500, 100, 3, 32),
+    "tiny-imagenet": Size(200, 500, 50, 3, 64),
 }
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -122,7 +143,7 @@ def _tiny_imagenet(root: Path) -> Contents:
             for name in ("wnids.txt", "words.txt", "val/val_annotations.txt")
         )
         number = {wnid: label for label, (wnid,) in enumerate(sorted(ids))}
-        per_class = SIZES["tiny-imagenet"][1]
+        per_class = SIZES["tiny-imagenet"].train
         train = [(f"train/{wnid}/images/{wnid}_{i}.JPEG", wnid) for wnid in number for i in range(per_class)]
         test = [(f"val/images/{file}", wnid) for file, wnid, *_ in annotations]
         arrays = []
@@ -147,10 +168,10 @@ def _decoded(folder: Path | zipfile.Path, names: Sequence[str]) -> np.ndarray:
 
 def _check_sizes(name: str, arrays: list[np.ndarray], classes: Sequence[str]) -> None:
     """Raise ValueError unless types and sizes are those that the data set is known to have."""
-    count, *per_class, side = SIZES[name]
-    for images, labels, each in zip(arrays[::2], arrays[1::2], per_class, strict=True):
+    count, train, test, channels, side = SIZES[name]
+    for images, labels, each in zip(arrays[::2], arrays[1::2], (train, test), strict=True):
         found = (len(classes), images.dtype, images.shape, labels.dtype, np.bincount(labels).tolist())
-        if found != (count, np.uint8, (count * each, 3, side, side), np.int64, [each] * count):
+        if found != (count, np.uint8, (count * each, channels, side, side), np.int64, [each] * count):
             raise ValueError(f"it must hold {each} uint8 RGB images of {side} × {side} of each of {count} classes")
 
 
