@@ -20,7 +20,7 @@ from alasso.run import run, signals
 from alasso.targets import TARGETS
 
 MOST = 1000  # seeds, or runs at a time
-SCALE_HELP = "the small stream, the paper's at a quarter of its epochs, the paper's"
+SCALE_HELP = "the small stream, the paper's at a quarter of the epochs, the paper's"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(function=_reproduce)
 
     collecting = commands.add_parser("collect", help="list the results: seed, settings, commit, duration")
-    collecting.add_argument("--check", action="store_true", help="say which are of other formulas or settings than now")
+    collecting.add_argument(
+        "--check", action="store_true", help="say which are of other formulas, settings or data than the rest"
+    )
     collecting.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
     collecting.set_defaults(function=_collect)
 

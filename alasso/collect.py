@@ -1,9 +1,9 @@
-"""`alasso collect`: every result with where it comes from, and whether formulas and settings here are still its own."""
+"""`alasso collect`: every result, where it comes from, and whether formulas, settings and data are still its own."""
 
 import ast
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def run(folder: Path, check: bool) -> int:
     if not paths:
         raise BadInput(f"{folder}: no results here; `alasso run` makes one")
     rows, complaints = [("result", "seed", "settings", "kept", "took", "commit")], []
-    data = {}  # by the name of a data set, the first record of it and its digest
+    records = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
@@ -36,23 +36,22 @@ def run(folder: Path, check: bool) -> int:
         rows.append((name, str(record.seed), *_row(record)))
         if check:
             complaints += [(name, what) for what in problems(record, path)]
-            dataset = record.protocol["dataset"]
-            other, digest = data.setdefault(dataset, (name, record.dataset_sha256))
-            if record.dataset_sha256 != digest:
-                complaints.append((name, f"its {dataset} is not that of {other}: they cannot be compared"))
+        records[name] = record
     _print_table(rows)
     if check:
+        complaints += other_data(records)
         for name, what in complaints:
             print(f"{name}: {what}")
         bad = len({name for name, _ in complaints})
-        print(f"{len(paths)} results, {f'{bad} to look at' if bad else 'all with formulas and settings as here'}")
+        well = "all with formulas and settings as here, and one content of each data set"
+        print(f"{len(paths)} results, {f'{bad} to look at' if bad else well}")
     return 1 if check and complaints else 0
 
 
 def problems(record: Run, path: Path) -> Iterable[str]:
     """Why this record may not have the formulas and settings of the code here.
 
-    Loops and networks (and with them what sums the gradients of single images) are not compared.
+    Loops, networks (and with them what sums the gradients of single images) and data are not compared.
     """
     try:
         named = _named(record)
@@ -73,6 +72,16 @@ def problems(record: Run, path: Path) -> Iterable[str]:
         return
     if changed := changed_formulas(type(named.surrogate).__name__, then, now):
         yield f"formulas changed since {record.commit[:7]}: {', '.join(changed)}"
+
+
+def other_data(records: Mapping[str, Run]) -> Iterable[tuple[str, str]]:
+    """Which of these, by name, had another content of their data set than the first that has one of its name."""
+    known: dict[str, tuple[str, str]] = {}
+    for name, record in records.items():
+        dataset = record.protocol.get("dataset", "data set")
+        first, digest = known.setdefault(dataset, (name, record.dataset_sha256))
+        if record.dataset_sha256 != digest:
+            yield name, f"its {dataset} is not that of {first}: they cannot be compared"
 
 
 def changed_formulas(name: str, then: dict[str, ast.stmt], now: dict[str, ast.stmt]) -> list[str]:

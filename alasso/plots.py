@@ -198,7 +198,7 @@ def _marked(name: str, runs: list[Run]) -> str:
 
 
 def _note(ax: Axes, runs: list[Run]) -> None:
-    """Say above the figure what its numbers are not: those of committed code, or of all the paper's epochs."""
+    """Say above the figure what its numbers are not: those of committed code, or of all epochs."""
     short = {preset: full for full, preset in SCALES["short"].items()}
     notes = []
     for preset in dict.fromkeys(run.preset for run in runs if run.preset in short):

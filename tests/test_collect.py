@@ -29,6 +29,7 @@ def test_the_committed_records_are_of_the_settings_and_formulas_here():
     found = [what for path in paths for what in collect.problems(results.load(path), path)]
     unknown = [what for what in found if what.endswith("is not in this checkout: its formulas are unknown")]
     assert [what for what in found if what not in unknown] == []
+    assert list(collect.other_data({str(path): results.load(path) for path in paths})) == []
     if results.git("rev-parse", "--is-shallow-repository") == "false":
         assert len(unknown) in (0, len(paths)), "some commits are here, so all should be"
 
@@ -153,7 +154,7 @@ def test_records_in_any_depth_are_checked_and_only_what_was_compared_is_said(fol
     said = capsys.readouterr().out.splitlines()
     assert said[1].startswith(f"pmnist-tiny/{deep.name} ")
     assert said[2].startswith(f"precision/float32/pmnist-tiny/{deep.name} ")
-    assert said[3] == "2 results, all with formulas and settings as here"
+    assert said[3] == "2 results, all with formulas and settings as here, and one content of each data set"
 
 
 def test_records_of_one_data_set_with_other_contents_are_found(folder, capsys, committed):

@@ -20,23 +20,23 @@ from alasso import datasets, readers
 
 @pytest.fixture(params=[CIFAR10, CIFAR100])
 def cifar(request, tmp_path, monkeypatch):
-    """The authors' folder and archive under `tmp_path`, one image for each class and file, and the arrays sorted.
+    """The authors' folder and archive under `tmp_path`, two images for each class and file, and the arrays sorted.
 
-    Image `k` of a file has the colour (k, 100 + k, the file's number), but for its top right corner, which is white.
+    An image has the colour (class, 100 for the first and 101 for the second, the file's number), but for its top right
+    corner, which is white. Names fall from file to file and from the first to the second.
     """
     kind = request.param
     classes = [f"class {k:03}" for k in range(10 if kind is CIFAR10 else 100)]
     count = len(classes)
-    labels = np.roll(np.arange(count), 3).tolist()
+    labels, copies = np.tile(np.roll(np.arange(count), 3), 2), np.repeat([0, 1], count)
 
     def batch(number):
-        pixels = np.zeros((count, 3, 32, 32), np.uint8)
-        pixels[:] = np.stack([np.arange(count), 100 + np.arange(count), np.full(count, number)], 1)[:, :, None, None]
+        pixels = np.zeros((2 * count, 3, 32, 32), np.uint8)
+        pixels[:] = np.stack([labels, 100 + copies, np.full(2 * count, number)], 1)[:, :, None, None]
         pixels[:, :, 0, 31] = 255
-        # The later the file the earlier its names
-        names = [f"photo_{100 * (9 - number) + k:06}.png" for k in range(count)]
-        content = {"data": pixels.reshape(count, 3072), "coarse_labels": [0] * count, "filenames": names}
-        return content | {"labels" if kind is CIFAR10 else "fine_labels": labels}
+        names = [f"photo_{1000 * (9 - number) + 500 - k:06}.png" for k in range(2 * count)]
+        content = {"data": pixels.reshape(2 * count, 3072), "coarse_labels": [0] * 2 * count, "filenames": names}
+        return content | {"labels" if kind is CIFAR10 else "fine_labels": labels.tolist()}
 
     folder = tmp_path / kind.base_folder
     folder.mkdir()
@@ -53,7 +53,7 @@ def cifar(request, tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "meta", kind.meta | {"md5": write(meta, {kind.meta["key"]: classes})})
     with tarfile.open(tmp_path / kind.filename, "w:gz") as archive:
         archive.add(folder, kind.base_folder)
-    monkeypatch.setitem(readers.SIZES, kind.__name__.lower(), readers.Size(count, len(train), 1, 3, 32))
+    monkeypatch.setitem(readers.SIZES, kind.__name__.lower(), readers.Size(count, 2 * len(train), 2, 3, 32))
     monkeypatch.setattr(kind, "tgz_md5", md5((tmp_path / kind.filename).read_bytes()))
     arrays = []
     for part in (train, test):
@@ -85,8 +85,8 @@ def test_original_cifar(packed, cifar, tmp_path):
     dataset = datasets.load(cifar.name, tmp_path)
     same(dataset, cifar.arrays)
     assert dataset.classes == cifar.classes
-    last = len(dataset.train_labels) // len(cifar.classes) - 1  # the last file has the first name of a class
-    assert dataset.train_images[0, :, 31, 0].tolist() == [3, 103, last]
+    last = len(dataset.train_labels) // len(cifar.classes) // 2 - 1  # its file has the first names of a class
+    assert dataset.train_images[0, :, 31, 0].tolist() == [0, 101, last]
     assert dataset.train_images[0, :, 0, 31].tolist() == [255, 255, 255]
     assert cifar.folder.exists() != packed
     if not packed:
