@@ -35,4 +35,6 @@ if __name__ == "__main__":
     if not find():
         install()
     if not find():
-        sys.exit("The PDF and the tests need a Chromium: install the package chromium, or run `playwright install chromium`.")
+        sys.exit(
+            "The PDF and the tests need a Chromium: install the package chromium, or run `playwright install chromium`."
+        )
