@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alasso import report
+from alasso import report, results
 from alasso.experiments import Experiment
 from alasso.presets import METHODS, PRESETS, SCALES
 from alasso.results import Run
@@ -64,7 +64,7 @@ class Outcome:
     deviation: float
     """Standard deviation over seeds; of a difference, over the seeds that both sides have."""
     error: float
-    """Standard error of `ours`; 0 where there is one seed."""
+    """Standard error of `ours`; 0 where fewer than two seeds count."""
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
@@ -86,8 +86,9 @@ class Outcome:
         return "lower" if excess < -allowed else "agrees"
 
 
-def load(path: Path) -> list[Claim]:
-    """The claims of a file."""
+def load(path: Path | None = None) -> list[Claim]:
+    """The claims of a file (default: the project's)."""
+    path = path or results.project() / "book" / "paper_numbers.json"
     return [Claim(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
@@ -119,7 +120,7 @@ def scales(claim: Claim) -> list[str]:
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:
     """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
-    rows = ["| claim | paper | ours | verdict | difference | seed by seed | source | run |", f"|{'---|' * 8}"]
+    rows = report.head("claim | paper | ours | verdict | difference | seed by seed | source | run")
     missing = {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
@@ -129,7 +130,7 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             ours = "at most " * bool(result.missing) + f"{100 * result.ours:.1f}"
             ours += f" ± {100 * result.deviation:.1f}" if result.deviation else ""
             verdict = result.verdict(claim) + (", short" if preset != claim.preset else "")
-            cells = [ours, verdict, f"{100 * (result.ours - claim.paper):+.1f}", seeds(result), claim.source]
+            cells = [ours, verdict, f"{100 * (result.ours - claim.paper):+z.1f}", seed_by_seed(result), claim.source]
             rows.append(f"{start} | {' | '.join(cells)} | `{result.runs[0].again}` |")
         if not found:
             command = claim.experiment(claim.preset).command(0)
@@ -138,7 +139,7 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
     return "\n".join([*rows, "", *missing.values()])
 
 
-def seeds(result: Outcome) -> str:
+def seed_by_seed(result: Outcome) -> str:
     """Every seed behind an outcome, in percent; of a difference, the other side with its name, and who is missing."""
     if not result.rival:
         return report.each(result.runs)

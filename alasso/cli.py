@@ -15,7 +15,7 @@ from alasso import collect, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted, Notice
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
-from alasso.protocol import parsed_seed
+from alasso.protocol import LARGEST_SEED, whole_number
 from alasso.run import run, signals
 from alasso.targets import TARGETS
 
@@ -69,13 +69,15 @@ def _notices() -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="alasso", description="Continual learning by asymmetric loss approximation.")
     commands = parser.add_subparsers(title="commands", required=True)
+    place = argparse.ArgumentParser(add_help=False)
+    kept = "where results are kept (default: results/)"
+    place.add_argument("--results", type=Path, default=results.folder(), metavar="DIR", help=kept)
 
-    one = commands.add_parser("run", help="train one method with one seed, and keep its result")
+    one = commands.add_parser("run", parents=[place], help="train one method with one seed, and keep its result")
     one.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
     one.add_argument("method", help="the method: " + ", ".join(METHODS))
     one.add_argument("--seed", default="0", help="a whole number ≥ 0 (default 0)")
     one.add_argument("--set", nargs="+", default=[], action="extend", metavar="NAME=VALUE", help="change a setting")
-    one.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
     one.add_argument("--device", help="a PyTorch device (default cpu)")
     path = one.add_mutually_exclusive_group()
     path.add_argument("--reference", action="store_true", help="train by the reference loop: eager float32, slower")
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(function=_run)
 
-    again = commands.add_parser("reproduce", help="compute what a figure or table misses, and make its page")
+    again = commands.add_parser(
+        "reproduce", parents=[place], help="compute what a figure or table misses, and make its page"
+    )
     again.add_argument("targets", nargs="+", metavar="target", help="all, or: " + ", ".join(TARGETS))
     again.add_argument("--scale", default="demo", help="demo (default), short or paper: " + SCALE_HELP)
     again.add_argument("--seeds", default="1", help="how many seeds, 0 first (default 1)")
@@ -93,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         "--dask", metavar="ADDRESS", help="send the runs to this Dask scheduler, such as tcp://host:8786"
     )
     again.add_argument("--dry-run", action="store_true", help="say what there is to do, and how long it takes")
-    again.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
     again.set_defaults(function=_reproduce)
 
-    collecting = commands.add_parser("collect", help="list the results: seed, settings, commit, duration")
+    collecting = commands.add_parser(
+        "collect", parents=[place], help="list the results: seed, settings, commit, duration"
+    )
     collecting.add_argument(
         "--check", action="store_true", help="say which are of other formulas, settings or data than the rest"
     )
-    collecting.add_argument("--results", type=Path, metavar="DIR", help="where results are kept (default: results/)")
     collecting.set_defaults(function=_collect)
 
     listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
@@ -116,12 +120,11 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
-    number = parsed_seed("--seed", chosen.seed)
-    folder = chosen.results or results.folder()
-    path = todo.path(folder, number)
+    number = whole_number("--seed", chosen.seed, 0, LARGEST_SEED)
+    path = todo.path(chosen.results, number)
     known = path.exists()
     device = None if chosen.device is None else _device(chosen.device)
-    record = run(todo, number, folder, device, reference=chosen.reference, precision=chosen.precision)
+    record = run(todo, number, chosen.results, device, reference=chosen.reference, precision=chosen.precision)
     final = metrics.average_accuracy(record.matrix)[-1]
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0
@@ -133,22 +136,16 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     return reproduce.run(
         chosen.targets,
         chosen.scale,
-        _count("--seeds", chosen.seeds),
-        chosen.results or results.folder(),
-        None if chosen.workers is None else _count("--workers", chosen.workers),
+        whole_number("--seeds", chosen.seeds, 1, MOST),
+        chosen.results,
+        None if chosen.workers is None else whole_number("--workers", chosen.workers, 1, MOST),
         chosen.dask,
         chosen.dry_run,
     )
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    return collect.run(chosen.results or results.folder(), chosen.check)
-
-
-def _count(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= MOST):
-        raise BadInput(f"{option} {text}: must be a whole number ≥ 1, {MOST} at most")
-    return int(text)
+    return collect.run(chosen.results, chosen.check)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -1,5 +1,8 @@
 """What can end a run early, and what it may have to say; every message is one line."""
 
+import difflib
+from collections.abc import Collection
+
 
 class BadInput(ValueError):
     """What the user gave cannot be used; the message names it and says what would be right."""
@@ -22,3 +25,17 @@ class Interrupted(RuntimeError):
 
     def __reduce__(self) -> tuple:
         return type(self), (str(self), self.signal)  # an exception is copied from one process to another
+
+
+def require(condition: bool, name: str, value: object, right: str) -> None:
+    """Raise BadInput, which names the setting and says what it must be, unless the condition holds."""
+    if not condition:
+        raise BadInput(f"{name}={value}: {name} must be {right}")
+
+
+def check_name(what: str, name: str, known: Collection[str]) -> None:
+    """Raise BadInput, which calls the name `what`, unless it is one of those known."""
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+        raise BadInput(f"{what}: unknown; {hint}")

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from alasso.errors import BadInput
+from alasso import results
+from alasso.errors import BadInput, check_name, require
 from alasso.presets import METHODS, PRESETS, Surrogate
-from alasso.protocol import LARGEST_FLOAT, Protocol, choose, text
+from alasso.protocol import Protocol, text
 from alasso.results import Run
 from alasso.surrogates import NoSurrogate
+
+LARGEST_FLOAT = 3.4e38  # of float32
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class Experiment:
 
     def path(self, folder: Path, seed: int) -> Path:
         return Path(folder) / self.preset / f"{self.method}-{self.digest}-s{seed}.json"
+
+    def load(self, folder: Path, seed: int) -> Run:
+        """The record of a finished run. Raises BadInput if it is torn, another's, or was made with other settings."""
+        path = self.path(folder, seed)
+        record = results.load(path)
+        if (record.preset, record.method, record.seed) != (self.preset, self.method, seed):
+            raise BadInput(f"{path}: the record of `{record.command}` under another's name; delete it and run again")
+        self.check(record, path)
+        return record
 
     def check(self, record: Run, path: Path) -> None:
         """Raise BadInput unless the record at this path was made with these settings, those it knows of.
@@ -61,10 +73,8 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
 
     Raises BadInput for a preset, method or setting that does not exist, and for a value that it cannot have.
     """
-    if preset not in PRESETS:
-        raise BadInput(f"preset {preset!r}: {choose(preset, PRESETS)}")
-    if method not in METHODS:
-        raise BadInput(f"method {method!r}: {choose(method, METHODS)}")
+    check_name(f"preset {preset!r}", preset, PRESETS)
+    check_name(f"method {method!r}", method, METHODS)
     chosen, base = METHODS[method], PRESETS[preset]
     surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
     usual = Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
@@ -72,13 +82,12 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     protocol, hyperparameters = {}, {}
     for name, typed in (settings or {}).items():
         known = _settings(usual)
-        if name not in known:
-            raise BadInput(f"setting {name!r} of {method}: {choose(name, known)}")
+        check_name(f"setting {name!r} of {method}", name, known)
         target = protocol if name in protocol_names else hyperparameters
         target[name] = _value(name, typed, known[name])
     for name, value in hyperparameters.items():
-        if type(value) is float and LARGEST_FLOAT < abs(value) < math.inf:
-            raise BadInput(f"{name}={value}: {name} must be a number of float32, {LARGEST_FLOAT} at most")
+        too_large = type(value) is float and LARGEST_FLOAT < abs(value) < math.inf
+        require(not too_large, name, value, f"a number of float32, {LARGEST_FLOAT} at most")
     todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )

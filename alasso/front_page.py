@@ -48,7 +48,7 @@ def _weight(chosen: Experiment) -> tuple[float, str]:
 def table(folder: Path | None = None) -> str:
     """Markdown: what methods keep of thirty permuted tasks, by weight of the past and by epochs a task."""
     epochs = " | ".join(f"{PRESETS[preset].protocol.epochs} epochs a task, %" for preset in WEIGHED)
-    rows = [f"| method | c, weight of the past | {epochs} |", "|---|---|---|---|"]
+    rows = report.head(f"method | c, weight of the past | {epochs}")
     for name, found in weights(folder).items():
         for weight, mine in found.items():
             shares = " | ".join(report.percent(report.kept(runs)) if runs else "not run" for runs in mine)
@@ -75,7 +75,7 @@ def figure(folder: Path | None = None) -> Figure:
 def overview() -> str:
     """Markdown: the table, and what came of the paper's main claims."""
     folder = results.folder()
-    sentences = [*_weights(folder), _split_cifar(folder), _side(folder)]
+    sentences = [*_said_of_weights(folder), _split_cifar(folder), _side(folder)]
     return "\n".join([table(folder), "", *(f"- {sentence}" for sentence in sentences)])
 
 
@@ -87,9 +87,8 @@ def _seeds(runs: list[Run]) -> str:
     return f"({len(runs)} seed{'s' * (len(runs) > 1)})"
 
 
-def _weights(folder: Path) -> list[str]:
-    stated = claims.load(results.project() / "book" / "paper_numbers.json")
-    at = {claim.settings["a"]: claim.paper for claim in stated if claim.what.startswith("30 tasks, a =")}
+def _said_of_weights(folder: Path) -> list[str]:
+    at = {claim.settings["a"]: claim.paper for claim in claims.load() if claim.what.startswith("30 tasks, a =")}
     full, short = (report.of_preset(preset, folder) for preset in WEIGHED)
     late, early = (
         trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
@@ -119,12 +118,11 @@ def _weights(folder: Path) -> list[str]:
 
 
 def _split_cifar(folder: Path) -> str:
-    stated = claims.load(results.project() / "book" / "paper_numbers.json")
-    claim = next(claim for claim in stated if claim.what == "split CIFAR, ALASSO above SI")
+    claim = next(claim for claim in claims.load() if claim.what == "split CIFAR, ALASSO above SI")
     ours = claims.outcome(claim, claim.preset, folder)
-    each = ", ".join(f"{100 * gap:+.1f}" for gap in report.differences(ours.rival, ours.runs))
+    each = ", ".join(f"{100 * gap:+z.1f}" for gap in report.differences(ours.rival, ours.runs))
     return (
-        f"**On split CIFAR** ALASSO keeps {abs(100 * ours.ours):.1f} points {'more' if ours.ours > 0 else 'less'} than "
+        f"**On split CIFAR** ALASSO keeps {report.points(ours.ours)} than "
         f"SI ({each}, seed by seed): not the paper's {100 * claim.paper:+.1f}, and not enough to say who is ahead."
     )
 

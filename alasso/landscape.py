@@ -23,7 +23,7 @@ from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.experiments import experiment
 from alasso.networks import MLP, loss_and_gradient, pixels
-from alasso.protocol import parsed_seed
+from alasso.protocol import LARGEST_SEED, whole_number
 from alasso.run import build_network
 from alasso.surrogates import SI
 from alasso.tasks import PermutedTask, generator, permuted_stream
@@ -229,7 +229,7 @@ def main(arguments: list[str]) -> int:
     try:
         if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
-        preset, seed = arguments[0], parsed_seed("seed", arguments[1])
+        preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
         results.provenance()  # kept from now on: the files may change while this runs
         trained = first_task(preset, seed)
         print(save(trained, sample(trained, 1000, seed), preset, seed, folder))

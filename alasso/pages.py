@@ -7,8 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from alasso.errors import BadInput
-from alasso.protocol import choose
+from alasso.errors import BadInput, check_name
 
 
 def check(notebook: Path) -> None:
@@ -40,8 +39,7 @@ def execute(
 
     known = papermill.inspect_notebook(str(notebook))
     for name in parameters:
-        if name not in known:
-            raise BadInput(f"parameter {name!r} of {notebook.name}: {choose(name, known)}")
+        check_name(f"parameter {name!r} of {notebook.name}", name, known)
     page.parent.mkdir(parents=True, exist_ok=True)
     partial = page.with_suffix(".partial.ipynb")
     papermill.execute_notebook(str(notebook), str(partial), dict(parameters), progress_bar=False)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alasso import datasets, results
-from alasso.errors import BadInput
+from alasso.errors import BadInput, check_name
 from alasso.experiments import Experiment
 from alasso.presets import METHODS, SCALES
-from alasso.protocol import Protocol, choose
+from alasso.protocol import Protocol
 from alasso.results import Run
-from alasso.targets import TARGETS, check_scale
+from alasso.targets import TARGETS
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 TEST = 0.05
@@ -45,11 +45,10 @@ def chosen(names: Iterable[str], scale: str) -> list[str]:
 
     Raises BadInput for a scale or a name that is unknown.
     """
-    check_scale(scale)
+    check_name(f"scale {scale!r}", scale, SCALES)
     names = list(dict.fromkeys(names))
     for name in names:
-        if name != "all" and name not in TARGETS:
-            raise BadInput(f"target {name!r}: {choose(name, [*TARGETS, 'all'])}")
+        check_name(f"target {name!r}", name, [*TARGETS, "all"])
     if "all" not in names:
         return names
     every = [name for name, target in TARGETS.items() if target.preset in SCALES[scale] and not target.search]
@@ -163,7 +162,7 @@ def _usefulness(job: Job) -> tuple:
 def _work(protocol: Protocol) -> float:
     """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
     size = datasets.SIZES[protocol.dataset]
-    images = size.train * (protocol.classes_per_task or size.classes) * (0.9 if protocol.validation else 1)
+    images = size.train * (protocol.classes_per_task or size.classes)
     match protocol.network:
         case "mlp":
             return images * protocol.mlp_weights

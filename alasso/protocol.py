@@ -1,18 +1,16 @@
 """What is trained on what: the fields of an experiment that are not its method's."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
 from alasso import datasets
-from alasso.errors import BadInput
+from alasso.errors import BadInput, check_name, require
 
 NETWORKS = ("mlp", "table-c", "table-d")
 INITIALISATIONS = ("glorot", "pytorch")
 LARGEST = 100_000  # of a count: anything more is a slip of the finger, and would end in a lack of memory
-LARGEST_FLOAT = 3.4e38  # of float32
+LARGEST_SEED = 10**18 - 1
 FASTEST = 1e37  # Adam's first step has the learning rate ten times over, and float32 must hold that
 MOST_WEIGHTS = 10**9  # a run holds about a dozen vectors of this length
 
@@ -58,31 +56,26 @@ class Protocol:
     """Train without a tenth of the training images and test on that: for choosing settings, never for reporting."""
 
     def __post_init__(self):
-        if self.dataset not in datasets.NAMES:
-            raise BadInput(f"dataset={self.dataset}: {choose(self.dataset, datasets.NAMES)}")
+        names = {"dataset": datasets.NAMES, "network": NETWORKS, "initialisation": INITIALISATIONS}
+        for name, known in names.items():
+            check_name(f"{name}={getattr(self, name)}", getattr(self, name), known)
         for name in ("tasks", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name}={getattr(self, name)}: {name} must be a whole number ≥ 1")
-            if getattr(self, name) > LARGEST:
-                raise BadInput(f"{name}={getattr(self, name)}: {name} can be {LARGEST} at most")
-        if not self.hidden or min(self.hidden) < 1:
-            raise BadInput(f"hidden={text(self.hidden)}: hidden must be one or more widths ≥ 1, such as 2000,2000")
+            value = getattr(self, name)
+            require(1 <= value <= LARGEST, name, value, f"a whole number ≥ 1, {LARGEST} at most")
+        widths = "one or more widths ≥ 1, such as 2000,2000"
+        require(min(self.hidden, default=0) >= 1, "hidden", text(self.hidden), widths)
         if self.mlp_weights > MOST_WEIGHTS:
             raise BadInput(
                 f"hidden={text(self.hidden)}: more than {MOST_WEIGHTS} weights; take fewer or narrower layers"
             )
-        if self.network not in NETWORKS:
-            raise BadInput(f"network={self.network}: {choose(self.network, NETWORKS)}")
-        if self.initialisation not in INITIALISATIONS:
-            raise BadInput(f"initialisation={self.initialisation}: {choose(self.initialisation, INITIALISATIONS)}")
-        if self.classes_per_task < 0 or self.classes_per_task == 1:
-            raise BadInput(f"classes_per_task={self.classes_per_task}: classes_per_task must be 0 or at least 2")
-        if len(self.dropout) != 2 or not all(0 <= rate < 1 for rate in self.dropout):
-            raise BadInput(f"dropout={text(self.dropout)}: dropout must be two shares below 1, such as 0.2,0.5")
-        if not 32 <= self.image_side <= 1024 or self.image_side % 32:
-            raise BadInput(
-                f"image_side={self.image_side}: image_side must be a multiple of 32, for five poolings, up to 1024"
-            )
+        classes, side = self.classes_per_task, self.image_side
+        require(classes == 0 or classes >= 2, "classes_per_task", classes, "0 or at least 2")
+        shares = len(self.dropout) == 2 and all(0 <= rate < 1 for rate in self.dropout)
+        require(shares, "dropout", text(self.dropout), "two shares below 1, such as 0.2,0.5")
+        poolings = "a multiple of 32, for five poolings, up to 1024"
+        require(32 <= side <= 1024 and side % 32 == 0, "image_side", side, poolings)
+        rate = f"a finite number > 0, {FASTEST} at most"
+        require(0 < self.learning_rate <= FASTEST, "learning_rate", self.learning_rate, rate)
         if (self.network == "mlp") == (self.classes_per_task > 0):
             raise BadInput(
                 f"network={self.network}, classes_per_task={self.classes_per_task}: the mlp goes with permuted "
@@ -92,10 +85,6 @@ class Protocol:
             raise BadInput(f"dropout={text(self.dropout)}: {self.network} has dropout of its own; leave it at 0,0")
         if self.joint and self.classes_per_task:
             raise BadInput("joint=true: mixed batches are for permuted pixels, where all tasks share their outputs")
-        if not 0 < self.learning_rate <= FASTEST:
-            raise BadInput(
-                f"learning_rate={self.learning_rate}: learning_rate must be a finite number > 0, {FASTEST} at most"
-            )
 
     @property
     def mlp_weights(self) -> int:
@@ -104,16 +93,10 @@ class Protocol:
         return sum(map(prod, pairwise((size.inputs, *self.hidden, size.classes))))
 
 
-def choose(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not among those known."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown; did you mean {close[0]}?" if close else f"unknown; choose from {', '.join(known)}"
-
-
-def parsed_seed(name: str, typed: str) -> int:
-    """A seed as it is typed. Raises BadInput, which calls it by this name, for anything else."""
-    if not (typed.isascii() and typed.isdigit() and len(typed) < 19):
-        raise BadInput(f"{name} {typed}: must be a whole number ≥ 0, of at most 18 digits")
+def whole_number(name: str, typed: str, least: int, most: int) -> int:
+    """A count or a seed as it is typed. Raises BadInput, which calls it by this name, for anything else."""
+    if not (typed.isascii() and typed.isdigit() and len(typed) < 19 and least <= int(typed) <= most):
+        raise BadInput(f"{name} {typed}: must be a whole number ≥ {least}, {most} at most")
     return int(typed)
 
 

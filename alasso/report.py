@@ -13,15 +13,16 @@ from alasso import metrics, plots, protocol, results
 from alasso.experiments import Experiment
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS
 from alasso.results import Run
-from alasso.run import load
 from alasso.search import tuned
+
+CELLS = "kept, % | seed by seed | learned, % | forgetting, points"
 
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
     """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
     folder = folder or results.folder()
     found = [path.stem.rpartition("-s")[2] for path in (folder / chosen.preset).glob(chosen.path(folder, "*").name)]
-    return [load(chosen, seed, folder) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
+    return [chosen.load(folder, seed) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
 
 
 def percent(values) -> str:
@@ -57,17 +58,19 @@ def forgotten(runs: list[Run]) -> list[float]:
     return [metrics.forgetting(run.matrix) for run in runs]
 
 
+def head(columns: str) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [f"| {columns} |", f"|{'---|' * (columns.count('|') + 1)}"]
+
+
 def cells(runs: list[Run]) -> str:
-    """Of a row of a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
+    """Under CELLS in a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
     return f"{percent(kept(runs))} | {each(runs)} | {percent(learned(runs))} | {percent(forgotten(runs))}"
 
 
 def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
     """Markdown: by name, what runs of one experiment kept, learned and forgot, and the command for one seed."""
-    rows = [
-        f"| {heading} | kept, % | seed by seed | learned, % | forgetting, points | command for one seed |",
-        f"|{'---|' * 6}",
-    ]
+    rows = head(f"{heading} | {CELLS} | command for one seed")
     rows += [f"| {name} | {cells(mine)} | `{mine[0].again}` |" for name, mine in groups.items()]
     return "\n".join(rows)
 
@@ -82,14 +85,18 @@ def commits(runs: list[Run]) -> str:
     return ", ".join(sorted({str(run.commit)[:7] + "+" * bool(run.dirty) for run in runs}))
 
 
+def points(difference: float, more: str = "more", less: str = "less") -> str:
+    """A difference of shares in words."""
+    return f"{100 * abs(difference):.1f} points {less if difference < 0 else more}"
+
+
 def effect(usual: list[Run], changed: list[Run]) -> str:
     """What a change does to what is kept, in points: as `percent`, of the differences seed by seed.
 
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
     found = differences(usual, changed)
-    mean = round(100 * np.mean(found), 1) + 0.0 if found else 0.0  # −0 is 0
-    return f"{mean:+.1f}" + _deviation(found) if found else "not measured"
+    return f"{100 * np.mean(found):+z.1f}" + _deviation(found) if found else "not measured"
 
 
 def differences(usual: list[Run], changed: list[Run]) -> list[float]:
@@ -129,10 +136,10 @@ def leader(runs: dict[str, list[Run]]) -> str:
     if len(order) < 2:
         return ""
     first, second, *_ = order
-    lead = mean_difference(runs[second], runs[first])
+    lead = points(mean_difference(runs[second], runs[first]))
     return (
         f"Of the {len(order)} methods that keep no old data and have run, "
-        f"**{METHODS[first].label}** keeps most, {percent(kept(runs[first]))} %: {100 * lead:.1f} points more than "
+        f"**{METHODS[first].label}** keeps most, {percent(kept(runs[first]))} %: {lead} than "
         f"{METHODS[second].label}{sureness(runs[second], runs[first])}."
     )
 
@@ -156,8 +163,7 @@ def figure(*methods: str) -> Figure:
 
 def table(*methods: str) -> str:
     """Markdown: what these methods kept, learned and forgot, with every seed; where they stand; the commands."""
-    rows = ["| method, preset | kept, % | seed by seed | learned, % | forgetting, points |", "|---|---|---|---|---|"]
-    notes = []
+    rows, notes = head(f"method, preset | {CELLS}"), []
     for preset, runs in _panels(methods).items():
         for method in (method for method in methods if method in runs):
             mine = runs[method]
@@ -175,10 +181,7 @@ def standing(method: str, runs: dict[str, list[Run]]) -> str:
     place = [f"place {order.index(method) + 1} of {len(order)}"] if method in order else []
     landmarks = [other for other in plots.LANDMARKS if other != method and other in runs]
     above = {other: mean_difference(runs[other], runs[method]) for other in landmarks}
-    distances = [
-        f"{100 * abs(more):.1f} points {'above' if more > 0 else 'below'} {METHODS[other].label}"
-        for other, more in above.items()
-    ]
+    distances = [f"{points(more, 'above', 'below')} {METHODS[other].label}" for other, more in above.items()]
     return f"{', '.join([*place, *distances])}. "
 
 
@@ -191,7 +194,7 @@ def provenance(runs: list[Run]) -> str:
 
 def settings(*methods: str) -> str:
     """Markdown: the settings of these methods and what each changes in the protocol; after the first, what differs."""
-    rows, first = ["| method | on the command line | settings |", "|---|---|---|"], None
+    rows, first = head("method | on the command line | settings"), None
     for name in methods:
         values = {**vars(METHODS[name].surrogate), **METHODS[name].protocol}
         same = first or {}
@@ -216,11 +219,7 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
 
     A group is one method with one setting, seed by seed. The cost is that of the loop and precision of the command.
     """
-    rows = [
-        "| method | kept, % | seed by seed | learned, % | forgetting, points | core hours, fastest run "
-        "| command for one seed |",
-        f"|{'---|' * 7}",
-    ]
+    rows = head(f"method | {CELLS} | core hours, fastest run | command for one seed")
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
         alike = [run for run in mine if (run.loop, run.precision) == (mine[0].loop, mine[0].precision)]
         hours = min(sum(run.seconds) * run.threads for run in alike) / 3600
@@ -248,12 +247,11 @@ def findings(runs: dict[str, list[Run]]) -> str:
     best = ranked(runs)[0]
     lines = [*filter(None, [leader(runs)])]
     for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(kept(runs[name]))):
-        more = 100 * mean_difference(runs[best], runs[name])
-        behind = f"keeps {abs(more):.1f} points {'more' if more > 0 else 'less'}; it " if name != best else ""
+        behind = f"keeps {points(mean_difference(runs[best], runs[name]))}; it " if name != best else ""
         line = f"{METHODS[name].label} {behind}learned tasks to {100 * np.mean(learned(runs[name])):.1f} % on average"
         if "single" in runs:
-            gain = 100 * (np.mean(learned(runs[name])) - np.mean(kept(runs["single"])))
-            line += f", {abs(gain):.1f} points {'above' if gain > 0 else 'below'} a network of its own"
+            gain = np.mean(learned(runs[name])) - np.mean(kept(runs["single"]))
+            line += f", {points(gain, 'above', 'below')} a network of its own"
         lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from alasso import pages, plan, results, workers
 from alasso.errors import BadInput
 from alasso.plan import Estimate, Job
-from alasso.run import load
 from alasso.targets import TARGETS
 
 NOTEBOOK = "notebooks/target.ipynb"
@@ -29,7 +28,7 @@ def run(
     wanted = plan.jobs(names, scale, range(seeds))
     todo = plan.missing(wanted, folder)
     for job in set(wanted) - set(todo):
-        load(job.experiment, job.seed, folder)
+        job.experiment.load(folder, job.seed)
     of = f"{', '.join(targets)} at scale {scale}, {seeds} seed{'s' * (seeds > 1)}"
     print(f"{of}: {len(wanted)} runs, {len(wanted) - len(todo)} of them there, {len(todo)} to do")
     if not dry_run:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from alasso import formulas
+from alasso.errors import require
 from alasso.importance import FISHERS, fisher, mas_sensitivity
-from alasso.surrogates import State, initial_state, require
+from alasso.surrogates import State, initial_state
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def run(
         checkpoint.tidy(path)
         return record
     device = device or "cpu"
-    dataset = _on(device, datasets.load(experiment.protocol.dataset))
     started, protocol, provenance = _now(), experiment.protocol, results.provenance()  # of the code that is loaded
+    dataset = _on(device, datasets.load(protocol.dataset))
     stream = build_stream(protocol, dataset, seed)
     command = experiment.command(seed) + " --reference" * reference + f" --precision {precision}" * bool(precision)
     network = build_network(protocol, dataset, METHODS[experiment.method].mean_field)
@@ -144,21 +144,11 @@ def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: boo
             return table_d(outputs, protocol.image_side)
 
 
-def load(experiment: Experiment, seed: int, folder: Path) -> Run:
-    """The record of a finished run. Raises BadInput if it is torn, another's, or was made with other settings."""
-    path = experiment.path(folder, seed)
-    record = results.load(path)
-    if (record.preset, record.method, record.seed) != (experiment.preset, experiment.method, seed):
-        raise BadInput(f"{path}: the record of `{record.command}` under another's name; delete it and run again")
-    experiment.check(record, path)
-    return record
-
-
 def _found(
     experiment: Experiment, seed: int, folder: Path, device: str | None, reference: bool, precision: str | None
 ) -> Run:
     """The record that is there. Raises BadInput if another device, loop or precision was asked for than made it."""
-    record = load(experiment, seed, folder)
+    record = experiment.load(folder, seed)
     made_so = record.loop == "reference"
     others = {
         f"--device {device}": device and device != record.device,

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from alasso import formulas
-from alasso.errors import BadInput
+from alasso.errors import require
 
 
 class State(NamedTuple):
@@ -47,12 +47,6 @@ def initial_state(theta: Tensor) -> State:
     anchor = theta.detach().clone()
     zeros = torch.zeros_like(anchor)
     return State(anchor, zeros, torch.ones_like(anchor), zeros)
-
-
-def require(condition: bool, name: str, value: object, right: str) -> None:
-    """Raise BadInput, which names the hyper-parameter and says what it must be, unless the condition holds."""
-    if not condition:
-        raise BadInput(f"{name}={value}: {name} must be {right}")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ Figure 2 is not here: it is a measurement of one trained network rather than of 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alasso.errors import BadInput
+from alasso.errors import BadInput, check_name
 from alasso.experiments import Experiment, experiment
 from alasso.presets import BOUNDS, METHODS, SCALES
-from alasso.protocol import choose
 from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SECOND_ROUND, SEED, tuned
 
 
@@ -34,7 +33,7 @@ class Target:
 
     def experiments(self, scale: str = "paper") -> list[Experiment]:
         """Raises BadInput for a scale that does not exist, or that this target does not have."""
-        check_scale(scale)
+        check_name(f"scale {scale!r}", scale, SCALES)
         if self.search and scale != "paper":
             raise BadInput(f"a search for {self.preset} at scale {scale!r}: it has one, take --scale paper")
         if self.preset not in SCALES[scale]:
@@ -42,12 +41,6 @@ class Target:
         preset = SCALES[scale][self.preset]
         make = experiment if self.search else tuned
         return [make(preset, method, changes) for method in self.methods for changes in self.variations]
-
-
-def check_scale(scale: str) -> None:
-    """Raise BadInput for a scale that does not exist."""
-    if scale not in SCALES:
-        raise BadInput(f"scale {scale!r}: {choose(scale, SCALES)}")
 
 
 _FIGURE_5 = (

@@ -8,7 +8,7 @@ import numpy as np
 from alasso.experiments import experiment
 from alasso.presets import METHODS
 from alasso.protocol import brief
-from alasso.report import kept, percent, recorded
+from alasso.report import head, kept, percent, recorded
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS
@@ -19,7 +19,7 @@ def table(target: str, folder: Path | None = None) -> str:
     chosen = TARGETS[target]
     made = chosen.experiments()
     tasks = made[0].protocol.tasks
-    rows = [f"| {METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, held-out images, % |", "|---|---|"]
+    rows = head(f"{METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, held-out images, %")
     kept_by = [kept(recorded(tried, folder)) for tried in made]
     best = max((np.mean(values) for values in kept_by if values), default=None)
     for settings, values in zip(chosen.variations, kept_by, strict=True):

@@ -39,7 +39,7 @@ def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) 
             failures = [error for _, error in ended if error]
         if failures:
             raise failures[0]
-    return [[run.load(experiment, seed, folder) for seed in seeds] for experiment in experiments]
+    return [[experiment.load(folder, seed) for seed in seeds] for experiment in experiments]
 
 
 def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") -> Iterator[tuple[Job, Exception | None]]:

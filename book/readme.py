@@ -41,11 +41,10 @@ def table(preset: str, runs: list[Run]) -> str:
     """Markdown: what is kept at the end, and what was lost on the way."""
     methods, note = SHOWN[preset]
     groups = {method: mine for method in methods if (mine := [run for run in runs if run.method == method])}
-    lines = [
-        f"| `{preset}`, {PRESETS[preset].protocol.tasks} tasks | average accuracy at the end | forgetting | seeds "
-        "| command for one seed |",
-        "|---|---|---|---|---|",
-    ]
+    tasks = PRESETS[preset].protocol.tasks
+    lines = report.head(
+        f"`{preset}`, {tasks} tasks | average accuracy at the end | forgetting | seeds | command for one seed"
+    )
     for method, mine in groups.items():
         lost = report.percent(report.forgotten(mine))
         lines.append(

@@ -63,7 +63,7 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     found = claims.outcome(claim, PRESET, tmp_path)
     assert found.ours == pytest.approx(0.2)
     assert found.rival[0].method == "si"
-    assert claims.seeds(found) == "90.0; SI 70.0"
+    assert claims.seed_by_seed(found) == "90.0; SI 70.0"
 
 
 def test_on_permuted_mnist_a_rival_has_the_best_of_its_settings(tmp_path):
@@ -76,7 +76,7 @@ def test_on_permuted_mnist_a_rival_has_the_best_of_its_settings(tmp_path):
     write(tmp_path, "mas", 0, 0.7)
     found = claims.outcome(claim, PRESET, tmp_path)
     assert found.ours == pytest.approx(0.1)
-    assert claims.seeds(found) == "90.0; SI with c = 1 80.0"
+    assert claims.seed_by_seed(found) == "90.0; SI with c = 1 80.0"
     split = Claim("Figure", "above", 0.15, "split-cifar", "single", against=("si",))
     assert split.rivals("split-cifar") == {"si": [tuned("split-cifar", "si")]}
 

@@ -157,7 +157,7 @@ def test_committed_measurements_are_whole_and_made_by_committed_code():
         ([], "must be a preset and a seed"),
         (["pmnist30"], "'pmnist30': must be a preset and a seed"),
         (["pmnist30", "-1"], "seed -1: must be a whole number ≥ 0"),
-        (["pmnist30", "9" * 5000], "of at most 18 digits"),
+        (["pmnist30", "9" * 5000], "999999999999999999 at most"),
         (["pmnist\n30", "0"], "preset"),
         (["pmnist-tinny", "0"], "did you mean pmnist-tiny?"),
         (["split-cifar", "0"], "preset=split-cifar: must be one of permuted pixels"),

@@ -3,10 +3,13 @@
 import json
 import re
 import statistics
+import tomllib
 from pathlib import Path
 
 import readme
 import yaml
+from packaging.specifiers import SpecifierSet
+from rattler import MatchSpec, Version, VersionSpec
 
 from alasso import report
 from alasso.experiments import experiment
@@ -45,7 +48,13 @@ def test_what_it_tells_to_type_exists():
 def test_conda_users_get_the_same_list_of_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
-    assert [name.split()[0] for name in conda] == ["python", "pip"]
+    python, installer = (MatchSpec(line, strict=True) for line in conda)
+    assert [spec.name.normalized for spec in (python, installer)] == ["python", "pip"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    every = [f"3.{minor}.0" for minor in range(30)]
+    allowed = {version for version in every if VersionSpec(python.version).matches(Version(version))}
+    assert allowed
+    assert allowed <= set(SpecifierSet(project["requires-python"]).filter(every))
     index = "--extra-index-url https://download.pytorch.org/whl/cpu"
     assert pip == {"pip": [index, "--constraint constraints.txt", "-e .[test]"]}
 

@@ -102,6 +102,11 @@ def test_a_lead_is_over_the_seeds_that_both_have():
     assert "30.0 points more than plain training, with no seed that both have." in report.leader(runs)
 
 
+def test_who_keeps_most_may_be_behind_on_the_seeds_that_both_have():
+    runs = {"si": [run(0, 0.5), run(1, 0.9)], "ewc": [run(0, 0.6)]}
+    assert "**SI** keeps most, 70.0 ± 28.3 %: 10.0 points less than EWC, with" in report.leader(runs)
+
+
 def test_code_is_quoted_as_the_package_has_it():
     quoted = report.source(Learner.step, si_importance)
     assert quoted.startswith("```python\ndef step(self")
