@@ -106,6 +106,7 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
     usual = METHODS[todo.method].surrogate
     read = {name: getattr(surrogate, name, 0) for name in ("c_prime", "a_prime", "epsilon_prime")}  # by (7)
     unread = ", ".join(f"{name}={value}" for name, value in read.items() if value != getattr(usual, name, 0))
+    bottomless = not getattr(surrogate, "floor", True) and getattr(surrogate, "keep_maximum", False)
     preset = PRESETS[todo.preset].protocol
     permuted = METHODS[todo.method].protocol.get("permute_first", preset.permute_first) == protocol.permute_first
     widths = not convolutions or protocol.hidden == preset.hidden
@@ -128,6 +129,7 @@ def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
             unread and not surrogate.perfect,
             f"{unread}: (7) reads it, which perfect=false leaves out",
         ),
+        (bottomless, "floor=false: keep_maximum=true keeps Ω̂ from falling below 0; set one of the two only"),
         (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
     ]
 

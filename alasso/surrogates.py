@@ -36,7 +36,7 @@ class State(NamedTuple):
     """What a surrogate remembers of the past, four tensors of shape (P,). See the symbols in formulas.py."""
 
     anchor: Tensor
-    importance: Tensor  # ≥ 0, but for SI without its floor
+    importance: Tensor  # ≥ 0, but for SI and ALASSO without their floors
     side: Tensor  # +1 or −1; 0 where α = 0 for every θ
     path_integral: Tensor  # of the task in training
 
@@ -151,7 +151,9 @@ class ALASSO:
     damping: float = 0.0
     """ξ in the denominator of (7), or of (3) where that is the estimate; in units of a squared parameter."""
     keep_maximum: bool = False
-    """Never let Ω̂ fall: max(new, previous). Otherwise (7) replaces it, floored at 0."""
+    """Never let Ω̂ fall: max(new, previous). Otherwise (7) replaces it."""
+    floor: bool = True
+    """Set what (7) has below zero to 0, where it replaces Ω̂; False: (7) as it is."""
     perfect: bool = True
     """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation of Figure 5 "without perfect Ω̂"."""
     fixed_side: bool = False
@@ -199,10 +201,13 @@ class ALASSO:
             importance = formulas.perfect_importance(state.path_integral, past_drop, displacement, self.damping)
         else:
             importance = formulas.si_importance(state.path_integral, displacement, state.importance, self.damping)
-        floor = state.importance if self.keep_maximum else torch.zeros_like(theta)
         # (7) is 0/0 for a parameter whose squared move is zero in floating point: nothing was learned about it.
         moved = displacement**2 + self.damping > 0
-        importance = torch.where(moved, torch.maximum(importance, floor), state.importance)
+        importance = torch.where(moved, importance, state.importance)
+        if self.keep_maximum:
+            importance = torch.maximum(importance, state.importance)
+        elif self.floor:
+            importance = importance.clamp(min=0)
         side = -displacement.sign()
         if self.fixed_side:
             side = _fixed_side(side, importance)

@@ -88,6 +88,7 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
             ["run", "pmnist-tiny", "alasso-si-importance", "--set", "a_prime=7"],
             "alasso-si-importance with a_prime=7.0: (7) reads it, which perfect=false leaves out",
         ),
+        (["run", "pmnist-tiny", "alasso-published", "--set", "floor=false"], "keep_maximum=true keeps Ω̂ from falling"),
         (
             ["run", "pmnist-tiny", "si", "--set", "dataset=tiny-imagenet", "hidden=100000"],
             "hidden=100000: more than 1000000000 weights",

@@ -146,6 +146,27 @@ def test_si_without_its_floor_is_equation_3_as_it_is(network, stream):
     assert SI(floor=False).penalty(past, torch.where(past.importance < 0, 1.0, 0.0)) < 0, "it draws away"
 
 
+def test_paper_without_its_floor_is_equation_7_as_it_is(network, stream):
+    """Where both sides of the past are alike, (7) is ω/Δ² − Ω̂: against that recursion in float64."""
+    random = generator(0, "path")
+    theta = network.init(random)
+    surrogates = {floor: ALASSO(epsilon_prime=0.0, floor=floor) for floor in (True, False)}
+    states = {floor: surrogate.init(theta, stream[0]) for floor, surrogate in surrogates.items()}
+    as_it_is = floored = torch.zeros(network.size, dtype=torch.float64)
+    for _ in range(4):
+        omega, direction = (torch.randn(network.size, generator=random) for _ in range(2))
+        move = direction.sign() + direction
+        theta = theta + move
+        for floor, surrogate in surrogates.items():
+            before = states[floor]._replace(path_integral=omega)
+            states[floor] = surrogate.consolidate(before, theta, network, stream[0], random)
+        new = omega.double() / move.double() ** 2
+        as_it_is, floored = new - as_it_is, (new - floored).relu()
+    torch.testing.assert_close(states[False].importance.double(), as_it_is, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(states[True].importance.double(), floored, rtol=1e-4, atol=1e-4)
+    assert (as_it_is < -0.1).any()
+
+
 @WITH_A_PATH
 def test_path_integral_is_the_drop_of_the_tasks_loss_to_first_order(surrogate, network, stream):
     """An eighth of the step, an eighth of the error, though the penalty moves θ too: g is of the task's loss alone."""
