@@ -110,7 +110,8 @@ def _said_of_weights(folder: Path) -> list[str]:
         f"same $c$ {_kept(short['alasso-published'])}. At twenty, of all other methods and weights tried, "
         f"{METHODS[rival[0].method].label} with $c$ = {rival[0].hyperparameters['c']:g} keeps most, {_kept(rival)}; "
         "but few were tried. Only a search at twenty epochs, the same for all, would settle it.",
-        f"**To the letter** the paper's formulas keep {_kept(full['alasso-paper'])} at twenty epochs and "
+        "**To the letter**, but that a negative $\\hat\\Omega$ is set to 0, the paper's formulas keep "
+        f"{_kept(full['alasso-paper'])} at twenty epochs and "
         f"{_kept(short['alasso-paper'])} at five. Their authors' code, with a damping that the paper does not "
         f"mention, a maximum and another $a$, keeps {_kept(full['alasso-published'])} and "
         f"{_kept(short['alasso-published'])}. Which of these does it was tested on the small stream only.",
