@@ -13,6 +13,8 @@ PAGES := $(patsubst notebooks/%,results/executed/%,$(filter-out %/target.ipynb,$
 HTML := _build/html/index.html
 RECORDS := $(shell find results -name '*.json' -not -path '*/executed/*' -not -path '*/.*')
 
+STRIPPED := --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution"
+
 .PHONY: book pdf test bench lint lock readme clean
 
 book: $(HTML)
@@ -26,7 +28,7 @@ pdf: $(PAGES)
 test: $(READY)
 	@$(BIN)/python book/browser.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout $(STRIPPED) --verify notebooks/*.ipynb
 	$(BIN)/python -m pytest
 
 # What a step costs on this machine, with two threads; wants it quiet for ten minutes.
@@ -35,7 +37,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout $(STRIPPED) notebooks/*.ipynb
 
 # The versions that the committed results were made with, for `pip install --constraint`.
 lock: $(READY)

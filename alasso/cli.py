@@ -1,4 +1,4 @@
-"""The command line: `alasso run`, `reproduce`, `collect` and `list`."""
+"""The command line: `alasso run`, `reproduce`, `collect`, `data` and `list`."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from alasso import collect, fast, metrics, reproduce, results
+from alasso import collect, datasets, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted, Notice
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     collecting.set_defaults(function=_collect)
 
+    getting = commands.add_parser("data", help="find data sets, download what is missing, and prepare them")
+    getting.add_argument("datasets", nargs="+", metavar="dataset", help=", ".join(datasets.NAMES))
+    getting.set_defaults(function=_data)
+
     listing = commands.add_parser("list", help="show presets, methods and targets, what they cost and what to expect")
     listing.set_defaults(function=_list)
     return parser
@@ -146,6 +150,14 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 def _collect(chosen: argparse.Namespace) -> int:
     return collect.run(chosen.results, chosen.check)
+
+
+def _data(chosen: argparse.Namespace) -> int:
+    for name in chosen.datasets:
+        found = datasets.load(name)
+        images = f"{len(found.train_images):,} training and {len(found.test_images):,} test images"
+        print(f"{name}: {images} of {len(found.classes)} classes, sha256 {found.sha256}")
+    return 0
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -154,8 +154,10 @@ def check_writable(folder: Path) -> None:
 
 @cache
 def provenance() -> dict:
-    """Commit, whether the code differs from it, and the versions that a number can depend on."""
+    """Commit, whether the code differs from it, the versions that a number can depend on, and the processor's name."""
     versions = {"alasso": alasso.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    versions["numpy"] = np.__version__
+    versions["processor"] = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     commit = changed = None
     if (ROOT / ".git").exists():
         commit = git("rev-parse", "HEAD")

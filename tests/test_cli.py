@@ -43,6 +43,13 @@ def test_run_prints_where_the_result_is_and_runs_once(capsys, tmp_path):
     assert capsys.readouterr().out.endswith("(already there)\n")
 
 
+def test_data_is_that_of_the_committed_records(capsys):
+    assert cli.main(["data", "mnist5k"]) == 0
+    record = results.load(next((results.folder() / "pmnist-demo").glob("*.json")))
+    images = "4,000 training and 1,000 test images of 10 classes"
+    assert capsys.readouterr().out == f"mnist5k: {images}, sha256 {record.dataset_sha256}\n"
+
+
 def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
@@ -58,6 +65,7 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     [
         (["run", "pmnist", "si"], "preset 'pmnist': unknown; did you mean pmnist"),
         (["run", "imagenet", "si"], "choose from pmnist-tiny"),
+        (["data", "imagenet"], "no data set is called 'imagenet': choose from mnist5k"),
         (["run", "pmnist-tiny", "ewcc"], "method 'ewcc': unknown"),
         (["run", "pmnist-tiny", "si", "--set", "damp=1"], "setting 'damp' of si: unknown; did you mean damping?"),
         (["run", "pmnist-tiny", "si", "--set", "a=2"], "setting 'a' of si: unknown"),
