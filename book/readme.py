@@ -17,7 +17,7 @@ SHOWN = {  # the book has all methods
     "pmnist30": (
         ("none", "si", "ewc", "mas", "alasso-published", "alasso-paper"),
         "The paper's own experiment, at its size. ALASSO's a was found on it, by its authors; the others' settings "
-        "come from shorter streams or other networks, MAS's c from a code in which the same number weighs less.",
+        "come from shorter streams or other networks.",
     ),
     "split-cifar": (
         ("none", "si", "alasso-published", "single"),
