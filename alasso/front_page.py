@@ -104,7 +104,8 @@ def _said_of_weights(folder: Path) -> list[str]:
         "not state, at least about 15 points more than all others. The authors' code has $a$ = "
         f"{full['alasso-published'][0].hyperparameters['a']:g}.",
         "**The weight matters, too.** ALASSO's $c$ is 1 in all of the paper's experiments, and its $a$ was found on "
-        "this benchmark; the others' weights come from shorter streams or other networks. The $c$ that suits falls with the epochs: ALASSO's best of those tried is "
+        "this benchmark; the others' weights come from shorter streams or other networks. The $c$ that suits falls "
+        "with the epochs: ALASSO's best of those tried is "
         f"{early:g} at five and {late:g} at twenty. At five epochs SI with $c$ = 1 keeps {_kept(si)}, ALASSO with the "
         f"same $c$ {_kept(short['alasso-published'])}. At twenty, of all other methods and weights tried, "
         f"{METHODS[rival[0].method].label} with $c$ = {rival[0].hyperparameters['c']:g} keeps most, {_kept(rival)}; "
