@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alasso.errors import BadInput, Notice
+from alasso.errors import BadInput, Notice, check_name
 from alasso.readers import PARTS, READERS, SIZES, Contents, readable
 
 NAMES = tuple(SIZES)
@@ -52,8 +52,7 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
 
     Raises BadInput if the name is unknown or a file is missing and cannot be downloaded, is damaged or is unreadable.
     """
-    if name not in NAMES:
-        raise BadInput(f"no data set is called {name!r}: choose from {', '.join(NAMES)}")
+    check_name(f"data set {name!r}", name, NAMES)
     root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso")
     try:
         root = root.expanduser()

@@ -10,10 +10,10 @@ symbol     name              shape   meaning
 θ̂ⁿ         anchor            (P,)    parameters at the end of the last task
 θ̂ⁿ⁻¹       previous          (P,)    parameters at the end of the task before
 θ̂ⁿ − θ̂ⁿ⁻¹  displacement      (P,)    how far the last task moved them
-Ω̂ⁿ         importance        (P,)    curvature of the surrogate, ≥ 0
+Ω̂ⁿ         importance        (P,)    curvature of the surrogate, ≥ 0 but for settings without a floor
 sgn        side              (P,)    sign of θ̂ⁿ⁻¹ − θ̂ⁿ: where training came from, +1 above the anchor, −1 below
 ωⁿ         path_integral     (P,)    per-parameter drop of the task's loss over its training
-ω^{1:n−1}  past_drop         (P,)    per-parameter drop of the past's surrogate over that training, ≤ 0
+ω^{1:n−1}  past_drop         (P,)    per-parameter drop of the past's surrogate over that training, ≤ 0 where Ω̂ ≥ 0
 c, a, ε    c, a, epsilon     scalar  weight of the past; overestimation; floor of the unobserved side
 ξ          damping           scalar  keeps the denominator from zero; SI's, and in the authors' code of ALASSO
 =========  ================  ======  ==============================================================================

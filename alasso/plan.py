@@ -13,6 +13,7 @@ from alasso.presets import METHODS, SCALES
 from alasso.protocol import Protocol
 from alasso.results import Run
 from alasso.targets import TARGETS
+from alasso.tasks import HELD_OUT
 
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 TEST = 0.05
@@ -163,6 +164,7 @@ def _work(protocol: Protocol) -> float:
     """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
     size = datasets.SIZES[protocol.dataset]
     images = size.train * (protocol.classes_per_task or size.classes)
+    images *= 1 - 1 / HELD_OUT if protocol.validation else 1
     match protocol.network:
         case "mlp":
             return images * protocol.mlp_weights

@@ -127,8 +127,9 @@ class SI:
 class ALASSO:
     """Asymmetric loss approximation with single-side overestimation (Park et al. 2019), equations (4)–(11).
 
-    The defaults are the paper's formulas to the letter (*paper*). `published()` gives what the authors' code does
-    (github.com/dmpark04/alasso). Where they differ there is a field here, and the book's page of deviations says why.
+    The defaults are the paper's formulas to the letter but for the floor (*paper*). `published()` gives what the
+    authors' code does (github.com/dmpark04/alasso). Where they differ there is a field here, and the book's page of
+    deviations says why.
 
     Before the first task the past is empty: Ω̂ = 0, and the anchor is the initialisation. Equation (5) then leaves
     ε (θ − θ̂⁰)² on one side, in both settings, as in the authors' code.
@@ -153,11 +154,11 @@ class ALASSO:
     keep_maximum: bool = False
     """Never let Ω̂ fall: max(new, previous). Otherwise (7) replaces it."""
     floor: bool = True
-    """Set what (7) has below zero to 0, where it replaces Ω̂; False: (7) as it is."""
+    """Set an estimate below zero to 0, where it replaces Ω̂; False: (7) as it is."""
     perfect: bool = True
     """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation of Figure 5 "without perfect Ω̂"."""
     fixed_side: bool = False
-    """Give an unmoved parameter, and any with Ω̂ = 0, a fixed observed side. Otherwise α = 0 where nothing moved, and
+    """Give an unmoved parameter, and any with Ω̂ ≤ 0, a fixed observed side. Otherwise α = 0 where nothing moved, and
     (5) overestimates both sides."""
 
     def __post_init__(self):

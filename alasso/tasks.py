@@ -129,11 +129,15 @@ class SplitTask:
         return images[chosen], found[chosen].int().argmax(1)
 
 
+HELD_OUT = 10
+"""One training image of so many is held out for choosing settings."""
+
+
 def held_out(dataset: Dataset) -> Dataset:
-    """The data set with a tenth of its training images, always the same ones, in place of its test images."""
+    """The data set with one in HELD_OUT of its training images, always the same ones, in place of its test images."""
     images, labels = dataset.train_images, dataset.train_labels
     order = torch.randperm(len(labels), generator=generator(0, "validation")).to(labels.device)
-    test, train = order[: len(order) // 10], order[len(order) // 10 :]
+    test, train = order.tensor_split([len(order) // HELD_OUT])
     return replace(
         dataset,
         train_images=images[train],

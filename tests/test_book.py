@@ -97,13 +97,6 @@ def pages(site) -> list[Page]:
     return [Page(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
 
 
-def test_chapters_were_executed_from_top_to_bottom(site):
-    for path in (site.parents[1] / "results" / "executed").glob("*.ipynb"):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        counts = [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"]
-        assert counts == [*range(1, len(counts) + 1)], path.name
-
-
 def is_remote(url: str) -> bool:
     return urlsplit(url).scheme in {"http", "https"} or url.startswith("//")
 

@@ -65,7 +65,7 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     [
         (["run", "pmnist", "si"], "preset 'pmnist': unknown; did you mean pmnist"),
         (["run", "imagenet", "si"], "choose from pmnist-tiny"),
-        (["data", "imagenet"], "no data set is called 'imagenet': choose from mnist5k"),
+        (["data", "imagenet"], "data set 'imagenet': unknown; did you mean tiny-imagenet?"),
         (["run", "pmnist-tiny", "ewcc"], "method 'ewcc': unknown"),
         (["run", "pmnist-tiny", "si", "--set", "damp=1"], "setting 'damp' of si: unknown; did you mean damping?"),
         (["run", "pmnist-tiny", "si", "--set", "a=2"], "setting 'a' of si: unknown"),

@@ -158,6 +158,19 @@ def test_a_dense_network_sees_every_class_of_colour_images_too(record, tmp_path)
     assert cost(tmp_path, "pmnist10", "si", tasks="1", epochs="1").core_seconds == pytest.approx(100 * ratio)
 
 
+def test_a_trial_trains_on_nine_tenths_of_the_images(record, tmp_path):
+    keep(
+        record,
+        tmp_path,
+        "pmnist10",
+        "si",
+        [9.0],
+        threads=1,
+        settings={"tasks": "1", "epochs": "1", "validation": "true"},
+    )
+    assert cost(tmp_path, "pmnist10", "si", tasks="1", epochs="1").core_seconds == pytest.approx(10)
+
+
 def test_a_torn_record_costs_nothing(tmp_path):
     path = tmp_path / "pmnist10" / "si-00000000-s0.json"
     path.parent.mkdir()
