@@ -77,6 +77,7 @@ def test_published_has_the_values_of_the_authors_code():
     assert asdict(chosen.surrogate) == {
         **{"a": 1.8, "a_prime": 1.0, "c": 1.0, "c_prime": 1.0, "epsilon": 1e-6, "epsilon_prime": 0.0},
         **{"damping": 0.1, "keep_maximum": True, "fixed_side": True, "perfect": True},
+        "floor": True,  # of no effect beside the maximum
     }
     protocol = chosen.protocol
     assert (protocol.learning_rate, protocol.batch_size, protocol.epochs) == (1e-3, 256, 20)
@@ -86,11 +87,12 @@ def test_published_has_the_values_of_the_authors_code():
     assert not protocol.permute_first
 
 
-def test_paper_is_the_formulas_to_the_letter():
+def test_paper_is_the_formulas_to_the_letter_but_for_the_floor():
     chosen = experiment("pmnist30", "alasso-paper")
     assert (chosen.surrogate.c, chosen.surrogate.damping) == (1, 0)
     assert chosen.surrogate.epsilon == chosen.surrogate.epsilon_prime
     assert chosen.surrogate.perfect
+    assert chosen.surrogate.floor
     assert not chosen.surrogate.keep_maximum
     assert not chosen.surrogate.fixed_side
     assert chosen.protocol == replace(PRESETS["pmnist30"].protocol, permute_first=True)
