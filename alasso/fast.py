@@ -2,9 +2,7 @@
 
 A step is some matrix products and then a walk over a dozen vectors as long as θ. Eager PyTorch walks each of them anew
 for every operation; here Adam, the surrogate's gradient, what the surrogate observes and the low-precision copy of the
-weights are one loop (`update`), compiled from the functions of formulas.py. The MLP's backward pass is written out, so
-that each product lands in its place in the gradient; convolutions are the library's, a few images at a time; the mean
-field's forward pass is compiled.
+weights are one loop (`update`), compiled from the functions of formulas.py. The products are in gradients.py.
 
 Hyper-parameters and the step count enter as 0-D tensors: no setting and no step compiles anything again.
 """
@@ -17,14 +15,12 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from alasso.errors import Notice
-from alasso.networks import CNN, MLP, images_at_once, loss_and_gradient, pixels
+from alasso.gradients import MLPGradient, make_gradient
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as train.Learner has them
@@ -75,9 +71,8 @@ class FastLearner:
         self.set_state(surrogate.init(theta, task))
         self.reset_optimizer()
         dtype = PRECISIONS[precision]
-        by_hand = isinstance(network, MLP)
-        self.gradient = (MLPGradient if by_hand else AutogradGradient)(network, theta, protocol.batch_size, dtype)
-        self.low = theta.to(dtype) if by_hand and dtype != theta.dtype else None
+        self.gradient = make_gradient(network, theta, protocol.batch_size, dtype)
+        self.low = theta.to(dtype) if isinstance(self.gradient, MLPGradient) and dtype != theta.dtype else None
         self.scalars = replace(
             surrogate,
             **{
@@ -143,96 +138,6 @@ class FastLearner:
         self.first, self.second = (t.to(self.theta) for t in tensors["moments"])
         self.steps = tensors["steps"]
         return self
-
-
-class MLPGradient:
-    """Mean cross-entropy of an MLP and its gradient, as networks.loss_and_gradient.
-
-    `g` (P,) is laid out as θ; each product is written to its place in it. Nothing as long as θ is allocated in a step.
-    """
-
-    def __init__(self, network: MLP, theta: Tensor, batch: int, dtype: torch.dtype):
-        self.network = network
-        self.g = torch.zeros_like(theta, dtype=dtype)
-        self.parts = network.layers(self.g)
-        self.pixels = theta.new_empty(batch, network.sizes[0], dtype=dtype)
-        self.back = [theta.new_empty(batch, n, dtype=dtype) for n in network.sizes[1:-1]]  # ∂L/∂ of hidden layers
-
-    def __call__(
-        self, weights: Tensor, images: Tensor, y: Tensor, outputs: slice, noise: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Loss, 0-D, and g (P,), which the next call overwrites; `weights` is θ in the precision of the products."""
-        layers, (input_rate, rate) = self.network.layers(weights), self.network.dropout
-        entered = [self.pixels[: len(y)]]  # each layer's input
-        uniform = iter(noise)
-
-        def drop(values: Tensor, share: float) -> None:
-            if share:
-                values.mul_(next(uniform).to(values.device) >= share).div_(1 - share)
-
-        entered[0].copy_(images.flatten(1)).div_(255)
-        drop(entered[0], input_rate)
-        for weight, bias in layers[:-1]:
-            entered.append(_linear_relu(entered[-1], weight, bias))
-            drop(entered[-1], rate)
-        weight, bias = layers[-1]
-        logits = torch.addmm(bias, entered[-1], weight.T).float()
-        log_p = logits[:, outputs].log_softmax(1)
-        loss = F.nll_loss(log_p, y)
-
-        sensitivity = torch.zeros_like(logits)
-        sensitivity[:, outputs] = log_p.exp_().scatter_add_(1, y[:, None], -torch.ones_like(log_p[:, :1]))
-        delta = sensitivity.div_(len(y)).to(self.g.dtype)
-        for layer in reversed(range(len(layers))):
-            weight_part, bias_part = self.parts[layer]
-            torch.mm(delta.T, entered[layer], out=weight_part)
-            torch.sum(delta, 0, out=bias_part)
-            if layer:
-                hidden = self.back[layer - 1][: len(y)]
-                torch.mm(delta, layers[layer][0], out=hidden)
-                # Where a unit was off or dropped nothing comes back; what was kept had been scaled up by 1/keep.
-                torch.ops.aten.threshold_backward.grad_input(hidden, entered[layer], 0, grad_input=hidden)
-                delta = hidden.div_(1 - rate) if rate else hidden
-        return loss, self.g
-
-
-def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """max(0, x Wᵀ + b); on a processor in one call, so that the product is not walked over twice more."""
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
-    return torch.addmm(bias, x, weight.T).relu_()
-
-
-class AutogradGradient:
-    """As networks.loss_and_gradient: convolutions a few images at a time, any other forward pass compiled.
-
-    Compiled, convolutions are slower: the compiler lays memory out around the library's kernels.
-    """
-
-    def __init__(self, network, theta: Tensor, batch: int, dtype: torch.dtype):
-        def logits(theta: Tensor, x: Tensor, noise: list[Tensor]) -> Tensor:
-            with torch.autocast(theta.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-                return network.logits(theta, x, noise).float()
-
-        self.network = SimpleNamespace(logits=logits if isinstance(network, CNN) else _compile(logits))
-        self.images = images_at_once(network, batch, theta.device)
-
-    def __call__(
-        self, theta: Tensor, images: Tensor, y: Tensor, outputs: slice, noise: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Loss, 0-D, and g (P,)."""
-        parts = [slice(k, k + self.images) for k in range(0, len(y), self.images)]
-        found = (
-            loss_and_gradient(self.network, theta, pixels(images[part]), y[part], outputs, [n[part] for n in noise])
-            for part in parts
-        )
-        loss, g = next(found)
-        if len(parts) > 1:
-            loss, g = loss * self.images, g.mul_(self.images)
-            for part, (more_loss, more_g) in zip(parts[1:], found, strict=True):
-                loss, g = loss + len(y[part]) * more_loss, g.add_(more_g, alpha=len(y[part]))
-            loss, g = loss / len(y), g.div_(len(y))
-        return loss, g
 
 
 def native_precision(device: str) -> str:

@@ -28,7 +28,10 @@ from alasso.train import Learner, Place, train_stream
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
 LARGEST_LOSS = 1e6  # a mean cross-entropy; chance is at log(classes)
-NUMBERS = ("formulas", "surrogates", "rivals", "importance", "networks", "tasks", "protocol", "train", "fast", "run")
+NUMBERS = (
+    "formulas", "surrogates", "rivals", "importance", "networks", "tasks", "protocol", "train", "gradients", "fast",
+    "run",
+)  # fmt: skip
 """The modules that decide the numbers of a run."""
 # Taken now, when they are imported: the files may change while this process runs.
 CODE = hashlib.sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in NUMBERS)).hexdigest()

@@ -39,7 +39,7 @@ from steps import (
     timed,
 )
 
-from alasso import datasets, fast, results
+from alasso import datasets, fast, gradients, results
 from alasso.fast import FastLearner
 from alasso.networks import MLP, MeanFieldMLP, accuracy, table_c, table_d
 from alasso.presets import METHODS, PRESETS
@@ -58,18 +58,19 @@ def undone(make, task, precision: str) -> dict[str, Callable[[], Step]]:
     def learner():
         return second_task(make, TABLE_B, ALASSO.published(), task)
 
-    def patched(name: str, value) -> Step:
+    def patched(module, name: str, value) -> Step:
         step = stepper(learner(), task)
 
         def call() -> None:
-            with mock.patch.object(fast, name, value):
+            with mock.patch.object(module, name, value):
                 step()
 
         return call
 
     def by_autograd() -> Step:
         mine, dtype = learner(), fast.PRECISIONS[precision]
-        mine.low, mine.gradient = None, fast.AutogradGradient(TABLE_B, mine.theta, BATCH, dtype)
+        mine.low, mine.gradient = None, gradients.AutogradGradient(TABLE_B, mine.theta, BATCH, dtype)
+        mine.gradient.network.logits = torch.compile(mine.gradient.network.logits)
         return stepper(mine, task)
 
     def four_bytes() -> Step:
@@ -81,10 +82,10 @@ def undone(make, task, precision: str) -> dict[str, Callable[[], Step]]:
         return torch.addmm(bias, x, weight.T).relu_()
 
     return {
-        "one compiled walk": lambda: patched("_compiled_update", lambda: fast.update),
+        "one compiled walk": lambda: patched(fast, "_compiled_update", lambda: fast.update),
         "backward pass by hand": by_autograd,
         "observed side in one byte": four_bytes,
-        "bias and rectifier in the product's call": lambda: patched("_linear_relu", two_calls),
+        "bias and rectifier in the product's call": lambda: patched(gradients, "_linear_relu", two_calls),
         "batches gathered by rows": lambda: stepper(learner(), task, gather=lambda images, index: images[index]),
     }
 

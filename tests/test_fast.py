@@ -9,6 +9,7 @@ import torch
 from alasso import fast, networks
 from alasso.errors import Notice
 from alasso.fast import FastLearner
+from alasso.gradients import AutogradGradient, make_gradient
 from alasso.networks import CNN, MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS
 from alasso.protocol import Protocol
@@ -91,16 +92,18 @@ def test_nothing_keeps_a_graph_though_theta_requires_gradients(make, network, st
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_the_gradient_written_by_hand_is_autograds(fused, dataset, monkeypatch):
+@pytest.mark.parametrize("network", [MLP((9, 8, 7, 6), (0.2, 0.5)), MeanFieldMLP((9, 8, 7, 6))], ids=["mlp", "vcl"])
+def test_the_gradient_written_by_hand_is_autograds(network, fused, dataset, monkeypatch):
     """With the processor's own product of several steps, and as on other devices without it."""
     if not fused:
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    network, outputs = MLP((9, 8, 7, 6), (0.2, 0.5)), slice(2, 5)
-    theta = network.init(generator(0, "theta")) + 0.01
+    outputs = slice(2, 5)
+    theta = network.lift(network.point.init(generator(0, "theta"))) + 0.01
     images, y = dataset.train_images[:20], torch.arange(20) % 3
     noise = network.noise(20, generator(0, "noise"))
     expected_loss, expected = loss_and_gradient(network, theta, pixels(images.flatten(1)), y, outputs, noise)
-    by_hand = fast.MLPGradient(network, theta, 32, torch.float32)
+    by_hand = make_gradient(network, theta, 32, torch.float32)
+    assert not isinstance(by_hand, AutogradGradient)
     loss, g = by_hand(theta, images, y, outputs, noise)
     torch.testing.assert_close(loss, expected_loss)
     torch.testing.assert_close(g, expected)
@@ -112,7 +115,7 @@ def test_the_gradient_of_convolutions_in_pieces_is_that_of_the_batch(pictures):
     images, y = pictures.train_images[:32], torch.arange(32) % 3
     noise = SMALL_CNN.noise(32, generator(0, "noise"))
     expected_loss, expected = loss_and_gradient(SMALL_CNN, theta, pixels(images), y, slice(3, 6), noise)
-    by_piece = fast.AutogradGradient(SMALL_CNN, theta, 32, torch.float32)
+    by_piece = make_gradient(SMALL_CNN, theta, 32, torch.float32)
     assert by_piece.images == 5
     loss, g = by_piece(theta, images, y, slice(3, 6), noise)
     torch.testing.assert_close(loss, expected_loss)
