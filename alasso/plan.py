@@ -81,9 +81,8 @@ class Costs:
     """Estimates from records: time is proportional to epochs (`_epochs`) and to the work of one, within one network.
 
     Times are core-seconds, those of a record times its threads: one run has one thread, and as many run as there are
-    cores. Of the records nearest in work, those of the fast loop count before any other, then those that have a
-    distribution for each weight if the run has one; methods differ little beside these. The quickest of them tells, as
-    the others had a machine that did something else besides.
+    cores. Of the records nearest in work, those of the fast loop count before any other; methods differ little beside
+    these. The quickest of them tells, as the others had a machine that did something else besides.
     """
 
     def __init__(self, *folders: Path):
@@ -103,12 +102,12 @@ class Costs:
         similar = [known for known in self.records if known[2].network == wanted.network]
         if not similar:
             return None
-        ratios = {name: _work(wanted) / _work(protocol) for name, _, protocol in similar}
+        work = _work(experiment.method, wanted)
+        ratios = {name: work / _work(run.method, protocol) for name, run, protocol in similar}
 
         def distance(known: tuple[str, Run, Protocol]) -> tuple:
             name, run, protocol = known
-            fast, alike = run.loop != "reference", _mean_field(run.method) == _mean_field(experiment.method)
-            return max(ratios[name], 1 / ratios[name]), fast, alike, -_of_an_epoch(run, protocol)
+            return max(ratios[name], 1 / ratios[name]), run.loop != "reference", -_of_an_epoch(run, protocol)
 
         nearest = min(distance(known)[0] for known in similar)
         name, run, protocol = max(
@@ -121,10 +120,6 @@ class Costs:
         if run.method != experiment.method:
             basis += f", from a run of {METHODS[run.method].label if run.method in METHODS else run.method}"
         return Estimate(epoch * ratios[name] * _epochs(wanted), basis)
-
-
-def _mean_field(method: str) -> bool:
-    return method in METHODS and METHODS[method].mean_field
 
 
 def _of_an_epoch(run: Run, protocol: Protocol) -> float:
@@ -160,14 +155,14 @@ def _usefulness(job: Job) -> tuple:
     return job.seed, bool(job.experiment.changes), rank
 
 
-def _work(protocol: Protocol) -> float:
+def _work(method: str, protocol: Protocol) -> float:
     """Multiplications in an epoch, up to a factor that is the same for all protocols with this kind of network."""
     size = datasets.SIZES[protocol.dataset]
     images = size.train * (protocol.classes_per_task or size.classes)
     images *= 1 - 1 / HELD_OUT if protocol.validation else 1
     match protocol.network:
-        case "mlp":
-            return images * protocol.mlp_weights
+        case "mlp":  # a mean field multiplies by a mean and by a variance for each weight
+            return images * protocol.mlp_weights * (2 if method in METHODS and METHODS[method].mean_field else 1)
         case "table-c":
             return images
         case "table-d":

@@ -128,9 +128,10 @@ def test_the_nearest_record_counts(record, tmp_path):
     )
     keep(record, tmp_path, "pmnist10", "si", [20.0], threads=1, settings={"tasks": "1", "epochs": "1"})
     assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), "the quickest"
-    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(10 * epochs), "for want of a better one"
+    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(20 * epochs), "two numbers for each weight"
     keep(record, tmp_path, "pmnist10", "vcl", [80.0], threads=1, settings={"tasks": "1", "epochs": "1"})
     assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(80 * epochs), "the only one of its kind"
+    assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), "the others are no less so"
     fast = {"loop": "fast", "settings": {"tasks": "1", "epochs": "1"}}
     keep(record, tmp_path, "pmnist10", "none", [12.0], threads=1, **fast)
     assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(12 * epochs), "a batch runs by the fast loop"
