@@ -120,23 +120,33 @@ def scales(claim: Claim) -> list[str]:
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:
     """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
-    rows = report.head("claim | paper | ours | verdict | difference | seed by seed | source | run")
+    rows = report.head("claim | paper | ours | verdict | difference | seed by seed")
     missing = {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
-        qualified = "about " * claim.about + "≥\u00a0" * claim.at_least
-        start = f"| {claim.what} | {qualified}{100 * claim.paper:.1f}"
+        paper = "about " * claim.about + "≥\u00a0" * claim.at_least + f"{100 * claim.paper:.1f}"
         for preset, result in found.items():
             ours = "at most " * bool(result.missing) + f"{100 * result.ours:.1f}"
             ours += f" ± {100 * result.deviation:.1f}" if result.deviation else ""
-            verdict = result.verdict(claim) + (", short" if preset != claim.preset else "")
-            cells = [ours, verdict, f"{100 * (result.ours - claim.paper):+z.1f}", seed_by_seed(result), claim.source]
-            rows.append(f"{start} | {' | '.join(cells)} | `{result.runs[0].again}` |")
+            verdict, epochs = result.verdict(claim), ""
+            if preset != claim.preset:
+                verdict, epochs = f"({verdict})", f", with {PRESETS[preset].protocol.epochs} epochs"
+            cells = [paper, ours, verdict, f"{100 * (result.ours - claim.paper):+z.1f}", seed_by_seed(result)]
+            rows.append(f"| {claim.what}{epochs} ({claim.source}) | {' | '.join(cells)} |")
         if not found:
-            command = claim.experiment(claim.preset).command(0)
-            rows.append(f"{start} | not run yet | | | | {claim.source} | `{command}` |")
+            rows.append(f"| {claim.what} ({claim.source}) | {paper} | not run yet | | | |")
             missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
     return "\n".join([*rows, "", *missing.values()])
+
+
+def commands(claims: list[Claim], folder: Path | None = None) -> str:
+    """Markdown: of each row of the table, the command that makes the first seed of the claim's own method."""
+    lines = []
+    for claim in claims:
+        found = {preset: result.runs[0].again for preset in scales(claim) if (result := outcome(claim, preset, folder))}
+        for command in found.values() or [claim.experiment(claim.preset).command(0)]:
+            lines.append(f"- {claim.what}: `{command}`")
+    return "\n".join(lines)
 
 
 def seed_by_seed(result: Outcome) -> str:
@@ -149,10 +159,11 @@ def seed_by_seed(result: Outcome) -> str:
 
 def summary(claims: list[Claim], folder: Path | None = None) -> str:
     """A sentence that counts the verdicts at the papers' own size."""
-    found = [(claim, outcome(claim, claim.preset, folder)) for claim in claims]
-    judged = [(result, verdict) for claim, result in found if result and (verdict := result.verdict(claim)) != "open"]
+    judged = [(result, result.verdict(claim)) for claim in claims if (result := outcome(claim, claim.preset, folder))]
     verdicts = [verdict for _, verdict in judged]
     single = sum(min(len(side) for side in (result.runs, result.rival) if side) == 1 for result, _ in judged)
-    counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower"))
-    there = f"{len(verdicts)} of {len(claims)} numbers"
-    return f"Runs at the papers' own size are there for {there}: {counted}. {single} rest on one seed."
+    counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower", "open"))
+    return (
+        f"Of {len(claims)} numbers {len(judged)} have runs at the papers' own size: {counted}. "
+        f"{single} of these rest on one seed."
+    )

@@ -122,8 +122,11 @@ def sureness(usual: list[Run], changed: list[Run]) -> str:
     found = differences(usual, changed)
     if len(found) > 1:
         return f" (standard error {100 * standard_error(found):.1f} over {len(found)} seeds)"
+    if found and len(usual) == len(changed) == 1:
+        return ", with a single seed of each"
     if found:
-        return ", with a single seed " + ("of each" if len(usual) == len(changed) == 1 else "that both have")
+        (seed,) = {run.seed for run in usual} & {run.seed for run in changed}
+        return f" on seed {seed}, the only one that both have"
     return ", with no seed that both have"
 
 

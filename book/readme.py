@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from alasso import front_page, plots, report
+from alasso import answers, front_page, plots, report
 from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
 from alasso.search import tuned
@@ -71,7 +71,7 @@ def tables() -> str:
     """All of them."""
     first, *others = (table(preset, committed(preset)) for preset in SHOWN)
     weights = f"The thirty permuted tasks again, with other weights of the past:\n\n{front_page.table()}"
-    return "\n\n".join([first, weights, *others])
+    return "\n\n".join([answers.overview(), first, weights, *others])
 
 
 def updated(readme: str, block: str) -> str:

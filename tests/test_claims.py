@@ -49,7 +49,7 @@ def test_seeds_that_scatter_widen_the_verdict_by_two_standard_errors(tmp_path):
         found = claims.outcome(claim, PRESET, tmp_path)
         assert (found.error, found.deviation) == (pytest.approx(error), pytest.approx(0.02))
         assert found.verdict(claim) == verdict
-    assert claims.summary([claim], tmp_path).endswith("0 rest on one seed.")
+    assert claims.summary([claim], tmp_path).endswith("0 of these rest on one seed.")
 
 
 def test_a_difference_is_to_the_best_of_the_others(tmp_path):
@@ -58,7 +58,10 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     assert claims.outcome(claim, PRESET, tmp_path) is None  # above whom?
     write(tmp_path, "none", 0, 0.5)
     assert "| at most 40.0 | open | +25.0 | 90.0; plain training 50.0; not run: SI |" in claims.table([claim], tmp_path)
-    assert "for 0 of 1 numbers" in claims.summary([claim], tmp_path)
+    said = (
+        "Of 1 numbers 1 have runs at the papers' own size: agrees 0, higher 0, lower 0, open 1. 1 of these rest on one"
+    )
+    assert said in claims.summary([claim], tmp_path)
     write(tmp_path, "si", 0, 0.7)
     found = claims.outcome(claim, PRESET, tmp_path)
     assert found.ours == pytest.approx(0.2)
@@ -105,13 +108,24 @@ def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
     claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
     write(tmp_path, "alasso-published", 0, 0.9)
     assert claims.outcome(claim, PRESET, tmp_path) is None
-    assert "not run yet" in claims.table([claim], tmp_path)
+    assert "| a = 3 (Table 1) | 90.0 | not run yet | | | |" in claims.table([claim], tmp_path)
+    command = "alasso run pmnist10 alasso-published --seed 0 --set a=3.0"
+    assert claims.commands([claim], tmp_path) == f"- a = 3: `{command}`"
+    assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
     write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
-    command = "alasso run pmnist10 alasso-published --seed 0 --set a=3.0 --reference"
-    row = f"| 90.0 | 80.0 | lower | -10.0 | 80.0 | Table 1 | `{command}` |"
-    assert row in claims.table([claim], tmp_path)
-    said = "for 1 of 1 numbers: agrees 0, higher 0, lower 1. 1 rest on one seed."
+    assert "| a = 3 (Table 1) | 90.0 | 80.0 | lower | -10.0 | 80.0 |" in claims.table([claim], tmp_path)
+    assert claims.commands([claim], tmp_path) == f"- a = 3: `{command} --reference`"
+    said = "agrees 0, higher 0, lower 1, open 0. 1 of these rest on one seed."
     assert claims.summary([claim], tmp_path).endswith(said)
+
+
+def test_fewer_epochs_stand_beside_and_are_named(tmp_path):
+    claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
+    made = experiment(f"{PRESET}-short", "alasso-published", {"a": "3"})
+    results.save(made_up(made, 0, stretched([[0.99, None], [0.8, 0.8]], 10)), made.path(tmp_path, 0))
+    row = "| a = 3, with 5 epochs (Table 1) | 90.0 | 80.0 | (lower) | -10.0 | 80.0 |"
+    assert claims.table([claim], tmp_path).splitlines()[2:] == [row]
+    assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
 
 
 def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
@@ -123,5 +137,5 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
         assert all(made.preset == claim.preset for made in (claim.experiment(claim.preset), *against))
     rows, costs = (part.splitlines() for part in claims.table(stated, tmp_path).split("\n\n"))
     assert len(rows) == 2 + len(stated)
-    assert {row.count("|") for row in rows} == {9}
+    assert {row.count("|") for row in rows} == {7}
     assert len(costs) == len({claim.preset for claim in stated})

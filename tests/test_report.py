@@ -95,16 +95,16 @@ def test_a_lead_comes_with_its_standard_error():
 def test_a_lead_is_over_the_seeds_that_both_have():
     runs = {"si": [run(0, 0.9), run(1, 0.5)], "none": [run(1, 0.4)]}
     said = report.leader(runs)
-    assert "70.0 ± 28.3 %: 10.0 points more than plain training, with a single seed that both have." in said
+    assert "70.0 ± 28.3 %: 10.0 points more than plain training on seed 1, the only one that both have." in said
     runs["none"] = [run(1, 0.4), run(2, 0.4)]
-    assert "10.0 points more than plain training, with a single seed that both have." in report.leader(runs)
+    assert "10.0 points more than plain training on seed 1, the only one that both have." in report.leader(runs)
     runs["none"] = [run(7, 0.4)]
     assert "30.0 points more than plain training, with no seed that both have." in report.leader(runs)
 
 
 def test_who_keeps_most_may_be_behind_on_the_seeds_that_both_have():
     runs = {"si": [run(0, 0.5), run(1, 0.9)], "ewc": [run(0, 0.6)]}
-    assert "**SI** keeps most, 70.0 ± 28.3 %: 10.0 points less than EWC, with" in report.leader(runs)
+    assert "**SI** keeps most, 70.0 ± 28.3 %: 10.0 points less than EWC on seed 0" in report.leader(runs)
 
 
 def test_code_is_quoted_as_the_package_has_it():

@@ -10,7 +10,8 @@
     ```{method-table} results ewc online-ewc
     ```
 
-The table is one of `results` and `settings`; `overview`, which takes no method, is the front page's figure or table.
+The table is one of `results` and `settings`, or, without methods, of `answers` and `overview`; the latter is the front
+page's figure, too.
 A cell would do the same and start a kernel for every page.
 """
 
@@ -21,9 +22,14 @@ from docutils.statemachine import StringList
 from sphinx.directives.patches import Figure
 from sphinx.util.docutils import SphinxDirective
 
-from alasso import front_page, plots, report
+from alasso import answers, front_page, plots, report
 
-TABLES = {"results": report.table, "settings": report.settings, "overview": front_page.overview}
+TABLES = {
+    "results": report.table,
+    "settings": report.settings,
+    "overview": front_page.overview,
+    "answers": answers.overview,
+}
 
 
 class MethodFigure(Figure):

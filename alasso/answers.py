@@ -1,0 +1,171 @@
+"""Whether the paper's main claims hold: by how many points, wherever this project has measured them. Nothing trains."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from alasso import report
+from alasso.claims import CLOSE, ROUGH
+from alasso.presets import METHODS
+from alasso.results import Run
+from alasso.search import Settings, candidates, tuned
+
+Sides = Mapping[str, tuple[Settings, ...]]
+"""By method, the settings of which the best counts."""
+
+
+class Place(NamedTuple):
+    """Where a claim was measured."""
+
+    words: str
+    preset: str
+    changes: Settings = MappingProxyType({})
+
+
+PERMUTED = (
+    Place("20 epochs", "pmnist30"),
+    Place("5 epochs", "pmnist30-short"),
+    Place("100 tasks of 5 epochs", "pmnist100-short"),
+    Place("the small stream", "pmnist-demo"),
+)
+CIFAR = (Place("60 epochs", "split-cifar"), Place("240 epochs", "split-cifar", {"epochs": "240"}))
+TINY = (
+    Place("224 × 224 pixels", "split-tiny"),
+    Place("3 tasks of 10 epochs, 64 × 64", "split-tiny-64", {"tasks": "3", "epochs": "10"}),
+)
+PUBLISHED: Sides = {"alasso-published": ({},)}
+EVERY_OTHER: Sides = {
+    name: candidates("pmnist30", name)
+    for name in ("none", "dropout", "ewc", "si", "mas", "imm-mean", "imm-mode", "vcl")
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Does one side keep so much more than the best of the others?"""
+
+    claim: str
+    """The paper's, in words, with its place there."""
+    needed: float
+    """The share by which it must be ahead for a yes."""
+    others: Sides
+    places: tuple[Place, ...]
+    """The first is the paper's own experiment."""
+    ours: Sides = field(default_factory=lambda: PUBLISHED)
+
+
+QUESTIONS = (
+    Question(
+        "ALASSO is at least about 15 points above every other method (5.2, Figures 5, J)",
+        0.15 - ROUGH,
+        EVERY_OTHER,
+        PERMUTED,
+    ),
+    Question("The perfect quadratic, (7), brings a clear benefit (5.2)", 0, {"alasso-si-importance": ({},)}, PERMUTED),
+    Question("The asymmetry, (5), brings a clear benefit (5.2)", 0, {"alasso-symmetric": ({},)}, PERMUTED),
+    Question("Decoupling does not lower the accuracy (5.2, Figure 7)", -CLOSE, {"alasso-coupled": ({},)}, PERMUTED),
+    Question(
+        "$a$ = 2 keeps more than .8 and 1 (5.5, Table 1)",
+        0,
+        {"alasso-published": ({"a": "0.8"}, {"a": "1"})},
+        PERMUTED,
+        {"alasso-published": ({"a": "2"},)},
+    ),
+    Question("Split CIFAR: ALASSO is 5.7 points above SI (5.3, Figure 8)", 0.057 - CLOSE, {"si": ({},)}, CIFAR),
+    Question(
+        "Split CIFAR: SI is 13.9 points below single task (5.3)", 0.139 - CLOSE, {"si": ({},)}, CIFAR, {"single": ({},)}
+    ),
+    Question("Split Tiny ImageNet: ALASSO is above single task (5.4, Figure 9)", 0, {"single": ({},)}, TINY),
+    Question("Split Tiny ImageNet: ALASSO is about 10 points above SI (5.4)", 0.1 - ROUGH, {"si": ({},)}, TINY),
+)
+CONTROLS = (
+    Question(
+        "The asymmetry helps, and not only that one side is steeper: both as steep as that keep less",
+        0,
+        {"alasso-published": ({"a": "1", "c": "1.8"},)},
+        PERMUTED,
+    ),
+    Question(
+        "The formulas as printed keep as much as the authors' code",
+        -CLOSE,
+        PUBLISHED,
+        PERMUTED,
+        {"alasso-paper": ({},)},
+    ),
+)
+"""What the paper does not say, and takes for granted."""
+
+
+class Lead(NamedTuple):
+    """What the records say of a question at one place."""
+
+    points: float
+    """By how much `ours` is ahead, a share: the mean over the seeds that both sides have."""
+    error: float
+    """Its standard error; 0 where there are not two seeds."""
+    seeds: int
+    rival: list[Run]
+    missing: tuple[str, ...]
+    """Others without a run, which can only lower it."""
+
+    def answer(self, needed: float) -> str:
+        """`yes`, `no`, or `not settled`.
+
+        Not settled is what lies within two standard errors of the bound, or with a single seed within ROUGH, about as
+        much as one seed moves by rounding alone (LOG.md, 2026-11-28); and what a method without a run may yet lower.
+        """
+        distance = self.points - needed
+        if abs(distance) <= (2 * self.error if self.seeds > 1 else ROUGH) or (self.missing and distance > 0):
+            return "not settled"
+        return "yes" if distance > 0 else "no"
+
+
+def lead(question: Question, place: Place, folder: Path | None = None) -> Lead | None:
+    """None where one of both sides has no run, or no seed that the other has."""
+    ours, _ = _best(question.ours, place, folder)
+    rival, missing = _best(question.others, place, folder)
+    found = report.differences(rival, ours)
+    if not found:
+        return None
+    return Lead(float(np.mean(found)), report.standard_error(found), len(found), rival, missing)
+
+
+def _best(sides: Sides, place: Place, folder: Path | None) -> tuple[list[Run], tuple[str, ...]]:
+    """The runs, seed by seed, of the method and setting that keep most, and the methods that have none."""
+    runs = {
+        name: [report.recorded(tuned(place.preset, name, {**one, **place.changes}), folder) for one in settings]
+        for name, settings in sides.items()
+    }
+    every = [mine for found in runs.values() for mine in found if mine]
+    missing = tuple(METHODS[name].label for name, found in runs.items() if not any(found))
+    return max(every, key=lambda mine: np.mean(report.kept(mine)), default=[]), missing
+
+
+def overview(folder: Path | None = None) -> str:
+    """Markdown: two tables, of what the paper says and of what it takes for granted."""
+    return f"{table('the paper says', QUESTIONS, folder)}\n\n{table('the paper takes for granted', CONTROLS, folder)}"
+
+
+def table(heading: str, questions: Iterable[Question], folder: Path | None = None) -> str:
+    """Markdown: each claim, the answer of the paper's own experiment, and that of any other."""
+    rows = report.head(f"{heading} | its own experiment | elsewhere")
+    for question in questions:
+        here, *elsewhere = (_said(question, place, folder) for place in question.places)
+        rows.append(f"| {question.claim} | {here or 'not run'} | {'; '.join(filter(None, elsewhere)) or 'not run'} |")
+    return "\n".join(rows)
+
+
+def _said(question: Question, place: Place, folder: Path | None) -> str:
+    """The answer at one place, and how far ahead, in points; empty without runs."""
+    found = lead(question, place, folder)
+    if not found:
+        return ""
+    points = f"{100 * found.points:+z.1f}" + (f" ± {100 * found.error:.1f}" if found.seeds > 1 else "")
+    over = f" over {report.name(found.rival[0])}" if len(question.others) > 1 else ""
+    seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)}"
+    most = "at most " * bool(found.missing)
+    return f"**{found.answer(question.needed)}**, {most}{points}{over} ({place.words}, {seeds})"

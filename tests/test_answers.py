@@ -1,0 +1,106 @@
+"""Whether claims hold, from records made up for the purpose and from the committed ones."""
+
+import json
+import statistics
+
+import pytest
+from records import made_up, stretched
+
+from alasso import answers, claims, results
+from alasso.answers import CONTROLS, QUESTIONS, Place, Question
+from alasso.experiments import experiment
+from alasso.search import tuned
+
+HERE, THERE = Place("here", "pmnist10"), Place("there", "pmnist10", {"epochs": "2"})
+AHEAD = Question("ALASSO is ahead of both", 0.1, {"si": ({}, {"c": "1"}), "none": ({},)}, (HERE, THERE))
+
+
+def write(folder, method, shares, place=HERE, settings=None):
+    """Records of this experiment, a seed for each share that is kept."""
+    made = experiment(place.preset, method, {**(settings or {}), **place.changes})
+    for seed, share in enumerate(shares):
+        results.save(made_up(made, seed, stretched([[share, None], [share, share]], 10)), made.path(folder, seed))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "answer"),
+    [
+        ([0.84], [0.7], "yes"),  # .04 over the bound of .1, and a seed moves by .03
+        ([0.82], [0.7], "not settled"),
+        ([0.78], [0.7], "not settled"),
+        ([0.76], [0.7], "no"),
+        ([0.82, 0.83, 0.84], [0.7, 0.71, 0.72], "yes"),  # .02 over it, whatever the tasks of a seed are like
+        ([0.82, 0.83, 0.84], [0.72, 0.71, 0.70], "not settled"),  # .02, by hand ± .0116: two of these are more
+        ([0.77, 0.78, 0.79], [0.7, 0.71, 0.72], "no"),
+    ],
+)
+def test_an_answer_needs_more_than_chance(tmp_path, ours, theirs, answer):
+    write(tmp_path, "alasso-published", ours)
+    write(tmp_path, "si", theirs)
+    write(tmp_path, "none", [0.1] * len(theirs))
+    found = answers.lead(AHEAD, HERE, tmp_path)
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    assert found.points == pytest.approx(statistics.mean(gaps))
+    assert found.error == pytest.approx(statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else 0)
+    assert (found.seeds, found.missing, found.answer(AHEAD.needed)) == (len(ours), (), answer)
+
+
+def test_the_best_setting_of_the_best_rival_counts_and_one_without_a_run_leaves_it_open(tmp_path):
+    write(tmp_path, "alasso-published", [0.9, 0.9])
+    assert answers.lead(AHEAD, HERE, tmp_path) is None
+    write(tmp_path, "si", [0.5])
+    write(tmp_path, "si", [0.6], settings={"c": "1"})
+    found = answers.lead(AHEAD, HERE, tmp_path)
+    assert (found.points, found.seeds, found.missing) == (pytest.approx(0.3), 1, ("plain training",))
+    assert found.answer(AHEAD.needed) == "not settled", "plain training may be nearer"
+    write(tmp_path, "si", [0.85], settings={"c": "1"})
+    assert answers.lead(AHEAD, HERE, tmp_path).answer(AHEAD.needed) == "no", "whatever plain training does"
+    row = "| ALASSO is ahead of both | **no**, at most +5.0 over SI with c = 1 (here, 1 seed) | not run |"
+    assert answers.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
+
+
+def test_what_is_changed_at_a_place_is_changed_on_both_sides(tmp_path):
+    write(tmp_path, "alasso-published", [0.9, 0.9], THERE)
+    write(tmp_path, "si", [0.5, 0.6], THERE)
+    write(tmp_path, "none", [0.9])
+    assert answers.lead(AHEAD, HERE, tmp_path) is None
+    row = "| ALASSO is ahead of both | not run | **not settled**, at most +35.0 ± 5.0 over SI (there, 2 seeds) |"
+    assert answers.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
+
+
+def test_the_committed_answers_are_those_of_the_files():
+    """The third: the ablation without asymmetry, at twenty epochs; against means of last rows."""
+
+    def kept(method):
+        name = f"pmnist30/{method}-{tuned('pmnist30', method).digest}-s0.json"
+        row = json.loads((results.folder() / name).read_text(encoding="utf-8"))["accuracy"][-1]
+        return 100 * sum(row) / len(row)
+
+    gap = kept("alasso-published") - kept("alasso-symmetric")
+    line = answers.overview().splitlines()[4]
+    assert line.startswith(f"| {QUESTIONS[2].claim} | **yes**, {gap:+.1f} (20 epochs, 1 seed) |")
+
+
+def test_every_question_can_be_asked_at_each_of_its_places():
+    for question in (*QUESTIONS, *CONTROLS):
+        for place in question.places:
+            for name, settings in {**question.ours, **question.others}.items():
+                assert all(tuned(place.preset, name, {**one, **place.changes}) for one in settings)
+
+
+def test_the_papers_own_numbers_are_asked_for():
+    """A bound is the paper's number less the margin of `claims`."""
+    stated = {claim.what: claim for claim in claims.load()}
+    for question, what in zip(
+        (QUESTIONS[0], QUESTIONS[5], QUESTIONS[6], QUESTIONS[8]),
+        (
+            "30 tasks, ALASSO above the best of the other methods",
+            "split CIFAR, ALASSO above SI",
+            "split CIFAR, single task above SI",
+            "split Tiny ImageNet, ALASSO above SI",
+        ),
+        strict=True,
+    ):
+        claim = stated[what]
+        assert question.needed == pytest.approx(claim.paper - (claims.ROUGH if claim.about else claims.CLOSE))
+        assert set(question.others) == set(claim.against)
