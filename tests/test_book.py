@@ -30,6 +30,8 @@ TINY = {  # every notebook, with what makes it small
     "switches": {},
     "paper_vs_ours": {},
     "pmnist_full": {},
+    "weight_and_epochs": {},
+    "steepness": {},
     "split_cifar": {"preset": "split-cifar"},
     "split_tiny": {"preset": "split-tiny-64"},
 }
