@@ -70,7 +70,8 @@ def table(preset: str, runs: list[Run]) -> str:
 def tables() -> str:
     """All of them."""
     first, *others = (table(preset, committed(preset)) for preset in SHOWN)
-    weights = f"The thirty permuted tasks again, with other weights of the past (comparable between SI and ALASSO only):\n\n{front_page.table()}"
+    title = "The thirty permuted tasks again, with other weights of the past (comparable between SI and ALASSO only):"
+    weights = f"{title}\n\n{front_page.table()}"
     return "\n\n".join([answers.overview(), first, weights, *others])
 
 
