@@ -21,6 +21,7 @@ from torch import Tensor
 
 from alasso.errors import Notice
 from alasso.gradients import MLPGradient, make_gradient
+from alasso.networks import MeanFieldMLP, accuracy
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as train.Learner has them
@@ -81,6 +82,7 @@ class FastLearner:
                 if type(v := getattr(surrogate, f.name)) in (int, float)
             },
         )
+        self.quick_tests = isinstance(network, MeanFieldMLP) and dtype == torch.bfloat16
         self.step_size, self.correction = theta.new_tensor(0.0), theta.new_tensor(0.0)
 
     def set_state(self, state: tuple[Tensor, ...]) -> None:
@@ -122,6 +124,11 @@ class FastLearner:
             new = self.surrogate.consolidate(old, self.theta[part], self.network, task, generator)
             for mine, value in zip(old, new, strict=True):
                 mine.copy_(value)
+
+    def accuracy(self, theta: Tensor, task) -> float:
+        """As the reference's; a mean field's many draws are multiplied in the precision of its training."""
+        with torch.autocast(theta.device.type, dtype=torch.bfloat16, enabled=self.quick_tests):
+            return accuracy(self.network, theta, *task.test(), task.outputs)
 
     def tensors(self) -> dict:
         """All that a checkpoint needs."""

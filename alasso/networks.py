@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from alasso.tasks import generator as named_generator
 
-TESTED = 500  # images at a time
 LARGEST_LAYER = 16 * 2**20  # bytes, of the images that convolutions on a CPU get at a time
 OUTPUTS = slice(None)  # all outputs; a task with classes of its own names a part of them
 
@@ -26,6 +25,7 @@ class _Flat:
     """What point networks share: the layout of θ, from `shapes`, the weight of each layer as (outputs, inputs, …)."""
 
     shapes: tuple[tuple[int, ...], ...]
+    tested: ClassVar[int] = 500  # images at a time
 
     @property
     def layer_sizes(self) -> list[int]:
@@ -206,13 +206,15 @@ def table_d(classes: int, side: int = 224) -> CNN:
 class MeanFieldMLP:
     """An MLP whose every parameter is an independent Gaussian; θ holds all means, then all log-variances, (2P,).
 
-    Noise is drawn for each image and unit, not for each weight, which has the same distribution and less variance:
-    the local reparametrisation of Kingma, Salimans and Welling 2015. Predictions average `samples` draws' softmax.
+    In training noise is drawn for each image and unit, not for each weight, which has the same distribution and less
+    variance: the local reparametrisation of Kingma, Salimans and Welling 2015. Predictions average the softmax of
+    `samples` networks whose weights are drawn.
     """
 
     sizes: tuple[int, ...]
     samples: int = 10
     initial_log_variance: ClassVar[float] = -6.0  # as in the authors' code, nvcuong/variational-continual-learning
+    tested: ClassVar[int] = 10_000  # as weights are drawn for these images again
 
     @property
     def point(self) -> MLP:
@@ -242,9 +244,11 @@ class MeanFieldMLP:
         return x
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
-        generator = named_generator(0, "predict")
-        draws = (self.noise(len(x), generator) for _ in range(self.samples))
-        return sum(self.logits(theta, x, noise).softmax(1) for noise in draws) / self.samples
+        """Probabilities of the classes, (B, classes); the drawn networks are the same at every call."""
+        generator, (mean, log_variance) = named_generator(0, "predict"), theta.chunk(2)
+        deviation = (log_variance / 2).exp()
+        drawn = (mean + deviation * torch.randn(len(mean), generator=generator).to(mean) for _ in range(self.samples))
+        return sum(self.point.logits(weights, x).softmax(1) for weights in drawn) / self.samples
 
 
 def dropout(x: Tensor, rate: float, uniform: Iterator[Tensor] | None) -> Tensor:
@@ -270,7 +274,7 @@ def loss_and_gradient(
 @torch.no_grad()
 def accuracy(network, theta: Tensor, images: Tensor, labels: Tensor, outputs: slice = OUTPUTS) -> float:
     """Share of right predictions on uint8 images (N, …) with labels (N,)."""
-    right, batch_size = 0, images_at_once(network, TESTED, theta.device)
+    right, batch_size = 0, images_at_once(network, network.tested, theta.device)
     for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         right += int((network.predict(theta, pixels(x))[:, outputs].argmax(1) == y).sum())
     return right / len(labels)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from alasso import datasets, results
 from alasso.errors import BadInput, check_name
 from alasso.experiments import Experiment
+from alasso.networks import MeanFieldMLP
 from alasso.presets import METHODS, SCALES
 from alasso.protocol import Protocol
 from alasso.results import Run
@@ -18,6 +19,8 @@ from alasso.tasks import HELD_OUT
 MOST_USEFUL = ("alasso-published", "si", "none", "single", "multi")  # the claim, its rival, and the bounds
 TEST = 0.05
 """What a test on one task costs, in epochs of training on it, about: fewer images, and one pass of three."""
+MEAN_FIELD_TEST = TEST * MeanFieldMLP.samples / 2
+"""The same with a mean field: one pass for each network drawn, with half the products of a pass in training."""
 
 
 class Job(NamedTuple):
@@ -119,18 +122,22 @@ class Costs:
             basis += f", × {ratios[name]:.3g} for its work"
         if run.method != experiment.method:
             basis += f", from a run of {METHODS[run.method].label if run.method in METHODS else run.method}"
-        return Estimate(epoch * ratios[name] * _epochs(wanted), basis)
+        return Estimate(epoch * ratios[name] * _epochs(experiment.method, wanted), basis)
 
 
 def _of_an_epoch(run: Run, protocol: Protocol) -> float:
     """Core-seconds."""
-    return sum(run.seconds) * run.threads / _epochs(protocol)
+    return sum(run.seconds) * run.threads / _epochs(run.method, protocol)
 
 
-def _epochs(protocol: Protocol) -> float:
+def _epochs(method: str, protocol: Protocol) -> float:
     """Of a run. The tests of all tasks so far, after every task, count as the part of one that they cost."""
     tests = protocol.tasks if protocol.fresh_network else protocol.tasks * (protocol.tasks + 1) / 2
-    return protocol.tasks * protocol.epochs + TEST * tests
+    return protocol.tasks * protocol.epochs + (MEAN_FIELD_TEST if _mean_field(method) else TEST) * tests
+
+
+def _mean_field(method: str) -> bool:
+    return method in METHODS and METHODS[method].mean_field
 
 
 def wall_seconds(core_seconds: Sequence[float], cores: int) -> float:
@@ -162,7 +169,7 @@ def _work(method: str, protocol: Protocol) -> float:
     images *= 1 - 1 / HELD_OUT if protocol.validation else 1
     match protocol.network:
         case "mlp":  # a mean field multiplies by a mean and by a variance for each weight
-            return images * protocol.mlp_weights * (2 if method in METHODS and METHODS[method].mean_field else 1)
+            return images * protocol.mlp_weights * (2 if _mean_field(method) else 1)
         case "table-c":
             return images
         case "table-d":

@@ -45,6 +45,10 @@ class Learner:
         """The end of a task: its loss becomes a part of the surrogate."""
         self.state = self.surrogate.consolidate(self.state, self.theta, self.network, task, generator)
 
+    def accuracy(self, theta: Tensor, task) -> float:
+        """Share of the task's test images that the network gets right at this θ."""
+        return accuracy(self.network, theta, *task.test(), task.outputs)
+
     def tensors(self) -> dict:
         """All that a checkpoint needs, in the form that fast.FastLearner has too."""
         adam = self.optimizer.state.get(self.theta) or {"step": 0, "exp_avg": None, "exp_avg_sq": None}
@@ -149,12 +153,12 @@ def train_stream(
         watch(place, None, last_loss(learner, task, seed))
         began = perf_counter()
         learner.consolidate(task, generator(seed, "consolidate", task.index))
-        evaluated = surrogate.evaluate_at(learner.state, learner.theta)
         tested = [task] if protocol.fresh_network else stream[: position + 1]
         kept = (
             place.done[-1][0] if place.done and protocol.fresh_network else []
         )  # a network of its own forgets nothing
-        seen = kept + [accuracy(network, evaluated, *old.test(), old.outputs) for old in tested]
+        evaluated = surrogate.evaluate_at(learner.state, learner.theta)
+        seen = kept + [learner.accuracy(evaluated, old) for old in tested]
         seconds = place.seconds + perf_counter() - began
         place = Place(task=position + 1, done=[*place.done, (seen, place.loss, seconds)])
         watch(place, learner, place.done[-1][1])

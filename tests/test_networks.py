@@ -208,7 +208,7 @@ def test_accuracy_is_the_share_of_right_predictions_in_batches_of_any_size(netwo
     labels = predictions.clone()
     labels[:11] = (labels[:11] + 1) % 3
     assert accuracy(network, theta, images, labels) == 90 / 101
-    monkeypatch.setattr(networks, "TESTED", 10)
+    monkeypatch.setattr(type(network), "tested", 10)
     assert accuracy(network, theta, images, labels) == 90 / 101
 
 

@@ -8,7 +8,7 @@ from alasso import plan, results
 from alasso import run as runner
 from alasso.errors import BadInput
 from alasso.experiments import experiment
-from alasso.plan import TEST, Costs
+from alasso.plan import MEAN_FIELD_TEST, TEST, Costs
 from alasso.presets import PRESETS, SCALES
 from alasso.targets import TARGETS
 
@@ -128,9 +128,14 @@ def test_the_nearest_record_counts(record, tmp_path):
     )
     keep(record, tmp_path, "pmnist10", "si", [20.0], threads=1, settings={"tasks": "1", "epochs": "1"})
     assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), "the quickest"
-    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(20 * epochs), "two numbers for each weight"
+    drawn = 600 + 465 * MEAN_FIELD_TEST
+    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(2 * 10 * drawn / (1 + TEST)), (
+        "two numbers for each weight, and ten draws at a test"
+    )
     keep(record, tmp_path, "pmnist10", "vcl", [80.0], threads=1, settings={"tasks": "1", "epochs": "1"})
-    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(80 * epochs), "the only one of its kind"
+    assert cost(tmp_path, "pmnist30", "vcl").core_seconds == pytest.approx(80 * drawn / (1 + MEAN_FIELD_TEST)), (
+        "the only one of its kind"
+    )
     assert cost(tmp_path, "pmnist30", "si").core_seconds == pytest.approx(10 * epochs), "the others are no less so"
     fast = {"loop": "fast", "settings": {"tasks": "1", "epochs": "1"}}
     keep(record, tmp_path, "pmnist10", "none", [12.0], threads=1, **fast)

@@ -8,7 +8,8 @@ from torch.distributions import Normal, kl_divergence
 from training import PROTOCOL
 
 from alasso import formulas
-from alasso.networks import MLP, MeanFieldMLP
+from alasso.fast import FastLearner
+from alasso.networks import MLP, MeanFieldMLP, accuracy
 from alasso.rivals import VCL
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
@@ -112,25 +113,31 @@ def test_without_variance_or_without_noise_the_mean_field_is_its_means(belief, i
 
 def test_predictions_average_the_softmax_over_drawn_weights(belief, image):
     expected = logits_of_drawn_weights(belief, image).softmax(1).mean(0)
-    network = MeanFieldMLP(SIZES, samples=10)
-    predicted = network.predict(belief, image.expand(DRAWS // 10, 4)).mean(0)
+    network = MeanFieldMLP(SIZES, samples=DRAWS)
+    predicted = network.predict(belief, image)[0]
     assert (predicted - expected).abs().max() < 0.008  # four standard errors
     assert (network.logits(belief, image).softmax(1) - expected).abs().max() > 0.03  # at the means
 
 
-def test_ten_draws_have_a_tenth_of_the_variance_of_one(belief, image):
-    one, ten = (
-        network.predict(belief, image.expand(DRAWS, 4)).var(0)
-        for network in (MeanFieldMLP(SIZES, samples=1), MeanFieldMLP(SIZES))
-    )
-    torch.testing.assert_close(one / ten, torch.full((3,), 10.0), rtol=0.15, atol=0)
-
-
-def test_the_same_images_get_the_same_prediction(belief, image):
-    network = MeanFieldMLP(SIZES)
+def test_a_prediction_is_that_of_the_same_networks_for_whatever_images(belief, image):
+    network, others = MeanFieldMLP(SIZES), torch.rand(5, 4, generator=generator(0, "others"))
     first = network.predict(belief, image)
     torch.rand(7)  # whatever happens to the global generator
-    assert torch.equal(network.predict(belief, image), first)
+    torch.testing.assert_close(network.predict(belief, torch.cat([image, others]))[:1], first)
+    one, two = (MeanFieldMLP(SIZES, samples=n).predict(belief, image) for n in (1, 2))
+    second = 2 * two - one  # of the second network alone
+    assert (one - second).abs().max() > 0.01
+
+
+def test_bfloat16_draws_predict_as_those_of_float32(network, stream):
+    mean_field, (images, labels) = MeanFieldMLP(network.sizes), stream[0].test()
+    theta = mean_field.lift(network.init(generator(0, "theta")))
+    learners = (
+        FastLearner(mean_field, VCL(), theta, stream[0], PROTOCOL, precision) for precision in ("float32", "bfloat16")
+    )
+    exact, quick = (learner.accuracy(theta, stream[0]) for learner in learners)
+    assert exact == accuracy(mean_field, theta, images, labels)
+    assert abs(quick - exact) < 0.1
 
 
 def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task(network, stream):
