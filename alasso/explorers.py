@@ -16,7 +16,7 @@ from alasso.widgets import INK, Control, Explorer, figure, moving
 
 ASYMMETRIC, SYMMETRIC, GREY = plots.LINES["alasso-published"][0], plots.LINES["si"][0], plots.LINES["none"][0]
 OBSERVED = {"color": INK, "alpha": 0.08, "linewidth": 0}
-PANELS = ("near", "wide")
+PANELS = {"near": "near: up to twice as far as training moved it", "wide": "far: up to 1"}
 SURROGATES = {"symmetric": (SYMMETRIC, "--", "symmetric (2)"), "asymmetric": (ASYMMETRIC, "-", "asymmetric (5)")}
 THICK, THIN = {"linewidth": 2.2}, {"linewidth": 0.8, "alpha": 0.5}
 # A parameter that one task has brought from −1 to its anchor at 0, with Ω̂ = 1, and the curvature of the next task.
@@ -28,7 +28,7 @@ MEASURED = {
     "c_prime": ("0", "0.3", "1", "3", "10", "100", "1000"),
     "a_prime": ("0.5", "1", "1.8", "3", "5", "100", "1000"),
 }
-"""The values of each hyper-parameter that the demonstration was trained with, all else as in *published*."""
+"""The values of each hyper-parameter that the small stream was trained with, all else as in *published*."""
 
 
 def two_tasks() -> Explorer:
@@ -65,21 +65,21 @@ def two_tasks() -> Explorer:
         )
 
     plots.use_style()
-    drawn, (ax,) = figure(1, 3.9)
+    drawn, (ax,) = figure(1, 4.2)
     ax.axvspan(-2, 0, **OBSERVED)
     ax.text(-1.95, 0.08, "side the past has seen", fontsize=10)
     ax.plot(0, 0, "o", color=INK, markersize=6, clip_on=False)
     styles = {
-        "past": ("what is left of the past, c Lₛ", {"color": SYMMETRIC, "linestyle": "--"}),
+        "past": ("the past's surrogate, times c", {"color": SYMMETRIC, "linestyle": "--"}),
         "task": ("loss of the new task", {"color": GREY, "linestyle": ":", "linewidth": 2}),
-        "total": ("total loss, its minimum at 0", {"color": INK, **THICK}),
+        "total": ("total loss, shifted so that its lowest value is 0", {"color": INK, **THICK}),
         "following": ("next surrogate (5), by (7)", {"color": ASYMMETRIC, **THICK}),
     }
     for name, (label, style) in styles.items():
         moving(ax, name, label=label, **style)
     moving(ax, "stop", color=INK, linewidth=1)
     ax.set(xlim=(-2, 2), ylim=(0, 4), xlabel="parameter θ", ylabel="loss")
-    drawn.legend(loc="outside upper left", frameon=False, fontsize=10, ncols=2, columnspacing=1, handlelength=1.6)
+    drawn.legend(loc="outside upper left", frameon=False, fontsize=10, handlelength=1.6)
     return Explorer(
         "tasks",
         "A parameter between two tasks: the past's surrogate, the new task's loss, their sum, and the next surrogate",
@@ -144,10 +144,10 @@ def sweeps(first: landscape.FirstTask) -> list[Sweep]:
 def measured_loss(swept: Sequence[Sweep]) -> Explorer:
     """The surrogates (2) and (5) against these curves, as functions of a, of the damping ξ and of ε."""
     controls = (
-        Control("scene", "parameter", tuple(sweep.label for sweep in swept)),
+        Control("scene", "weight", tuple(sweep.label for sweep in swept)),
         Control("a", "a, overestimation", (0.5, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0), 6),
-        Control("damping", "ξ, damping of (7)", (0.0, 1e-5, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0), 6),
-        Control("epsilon", "ε, floor", (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1), 1),
+        Control("damping", "ξ, damping of (7)", (0.0, 1e-5, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0)),
+        Control("epsilon", "ε, least curvature of the unseen side", (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1), 1),
     )
 
     def importance(v: Mapping) -> tuple[Sweep, Tensor]:
@@ -176,10 +176,10 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
 
     return Explorer(
         "measured",
-        "Rise of the loss of task 1 as one parameter moves, measured, with the symmetric and the asymmetric surrogate",
-        "Loss of task 1 on all its training images as one weight moves and all others stay, above as far as training "
-        "itself moved the weight and beyond, below out to 1. Shaded: the observed side. Undamped (ξ = 0), the "
-        "surrogate meets ω where training began, and is steeper than the loss of any of these weights alone.",
+        "Rise of the loss of task 1 as one weight moves, measured, with the symmetric and the asymmetric surrogate",
+        "Loss of task 1 on all its training images as one weight moves and all others stay. Near: up to twice as far "
+        "as training moved the weight. Far: up to 1. Shaded: the observed side. Undamped (ξ = 0), the surrogate meets "
+        "ω where training began, and is steeper than the loss of any of these weights alone.",
         controls,
         tuple(map(_draw_sweep, swept)),
         curves,
@@ -191,7 +191,8 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
 def _draw_sweep(sweep: Sweep):
     plots.use_style()
     drawn, axes = figure(2, 5.4)
-    for ax, panel, (x, y), least in zip(axes, PANELS, (sweep.near, sweep.wide), (sweep.omega, 0), strict=True):
+    shown = zip(axes, PANELS.items(), (sweep.near, sweep.wide), (sweep.omega, 0), strict=True)
+    for ax, (panel, title), (x, y), least in shown:
         ax.axvspan(*((x[0], 0) if sweep.move > 0 else (0, x[-1])), **OBSERVED)
         for name, (colour, dash, label) in SURROGATES.items():
             moving(ax, f"{name}-{panel}", color=colour, linestyle=dash, label=label, **THICK)
@@ -200,6 +201,7 @@ def _draw_sweep(sweep: Sweep):
         top = 1.4 * max(least, y.max())
         ax.set(xlim=(x[0], x[-1]), ylim=(min(y.min(), 0) - 0.06 * top, top), ylabel="rise of the loss")
         ax.ticklabel_format(axis="y", scilimits=(-2, 3))
+        ax.set_title(title, loc="right", fontsize=10)
     start = [-sweep.move] * 2
     axes[0].plot(start, [0, 1], ":", color=INK, linewidth=1, transform=axes[0].get_xaxis_transform())
     axes[0].annotate("training began", (start[0], 0.97), xycoords=("data", "axes fraction"), xytext=(4, 0),

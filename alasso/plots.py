@@ -1,7 +1,8 @@
 """Figures from runs: (ax, runs) → ax. Nothing here trains, and nothing here reads a file.
 
-Every seed is drawn as a thin line, their mean as a thick one. A method has one colour and dash everywhere, after the
-palette of Okabe and Ito, which colour-blind readers can tell apart, and its name stands at the end of its line.
+Every seed is drawn as a thin line, their mean as a thick one; a crowded figure has the means only. A method has one
+colour and dash everywhere, after the palette of Okabe and Ito, which colour-blind readers can tell apart, and its name
+stands at the end of its line.
 A dagger marks runs of code that was not committed; that epochs are fewer than the paper's stands above the figure.
 """
 
@@ -12,12 +13,13 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from alasso import metrics
 from alasso.presets import METHODS, PRESETS, SCALES
 from alasso.results import Run
 
-SOLID, DASHED, DOTTED = "-", (0, (5, 2)), (0, (1.2, 1.6))
+SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (4, 1.5, 1.2, 1.5))
 LINES = {
     "none": ("#5f5f5f", SOLID),
     "dropout": ("#5f5f5f", DASHED),
@@ -34,7 +36,7 @@ LINES = {
     "alasso-paper": ("#CC79A7", SOLID),
     "alasso-si-importance": ("#D55E00", DASHED),
     "alasso-symmetric": ("#D55E00", DOTTED),
-    "alasso-coupled": ("#CC79A7", DASHED),
+    "alasso-coupled": ("#882255", DASH_DOT),
 }
 
 LANDMARKS = ("none", "alasso-published", "single")
@@ -52,12 +54,12 @@ def per_cent(share: float, _position: int | None = None) -> str:
     return f"{100 * share:g}%"
 
 
-def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS) -> Axes:
+def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS, crowded: bool = False) -> Axes:
     """Mean test accuracy of the tasks seen so far against their number (Figure 5).
 
     Methods that are not in front are grey lines, of which only the landmarks have a name.
     """
-    return _average_accuracy(ax, _by_method(runs, front))
+    return _average_accuracy(ax, _by_method(runs, front), crowded)
 
 
 def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], dashed: Collection[str] = ()) -> Axes:
@@ -69,9 +71,9 @@ def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], dashed: Collecti
     return _average_accuracy(ax, lines)
 
 
-def spread(ax: Axes, runs: list[Run]) -> Axes:
+def spread(ax: Axes, runs: list[Run], crowded: bool = False) -> Axes:
     """Standard deviation of the test accuracy over the tasks seen so far (Figure 6)."""
-    _curves(ax, _by_method(runs), metrics.spread)
+    _curves(ax, _by_method(runs), metrics.spread, crowded)
     ax.set(xlabel="tasks trained", ylabel="standard deviation over tasks")
     return ax
 
@@ -165,15 +167,20 @@ def _by_method(runs: list[Run], front: Collection[str] = METHODS) -> Iterator[_L
             yield _Line(mine, label if method in LANDMARKS else "")
 
 
-def _average_accuracy(ax: Axes, lines: Iterable[_Line]) -> Axes:
-    _curves(ax, lines, metrics.average_accuracy)
+def _average_accuracy(ax: Axes, lines: Iterable[_Line], crowded: bool = False) -> Axes:
+    _curves(ax, lines, metrics.average_accuracy, crowded)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
     ax.yaxis.set_major_formatter(per_cent)
     return ax
 
 
-def _curves(ax: Axes, lines: Iterable[_Line], summary: Callable[[np.ndarray], np.ndarray]) -> None:
-    """One curve of summary(matrix), (T,), a run, and their mean a line; nothing without runs."""
+def _curves(
+    ax: Axes, lines: Iterable[_Line], summary: Callable[[np.ndarray], np.ndarray], crowded: bool = False
+) -> None:
+    """One curve of summary(matrix), (T,), a run, and their mean a line; nothing without runs.
+
+    If it is crowded there are no curves of single runs, and names that had to move are tied to their curves.
+    """
     ends, drawn = [], []
     for runs, name, colour, dash in lines:
         curves = np.array([summary(run.matrix) for run in runs])
@@ -181,7 +188,7 @@ def _curves(ax: Axes, lines: Iterable[_Line], summary: Callable[[np.ndarray], np
         if colour is None:
             ax.plot(trained, curves.mean(0), color="0.78", linewidth=1.2, zorder=0)
         else:
-            if len(curves) > 1:
+            if len(curves) > 1 and not crowded:
                 ax.plot(trained, curves.T, color=colour, linewidth=0.8, alpha=0.5)
             ax.plot(trained, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2)
         if name:
@@ -189,7 +196,7 @@ def _curves(ax: Axes, lines: Iterable[_Line], summary: Callable[[np.ndarray], np
         drawn += runs
     if drawn:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        label_ends(ax, trained[-1], ends)
+        label_ends(ax, trained[-1], ends, tied=crowded)
         _note(ax, drawn)
 
 
@@ -208,12 +215,26 @@ def _note(ax: Axes, runs: list[Run]) -> None:
     ax.set_title("; ".join(notes), loc="right", fontsize="small")
 
 
-def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
-    """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below."""
+def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]], tied: bool = False) -> None:
+    """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below.
+
+    If they are tied, a thin line leads from each end to its name.
+    """
     low, high = ax.get_ylim()
     gap, free = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low), -np.inf
+    away = 22 if tied else 8
     for y, name, colour in sorted(ends):
         free = max(y, free + gap)
         ax.annotate(
-            name, (x, free), xytext=(8, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False
+            name,
+            (x, free),
+            xytext=(away, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            annotation_clip=False,
         )
+        if tied:
+            beside = ax.transData + ScaledTranslation((away - 2) / 72, 0, ax.figure.dpi_scale_trans)
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
+            ax.annotate("", (x, y), (x, free), textcoords=beside, arrowprops=line, annotation_clip=False)

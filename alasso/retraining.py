@@ -1,4 +1,4 @@
-"""The demonstration trained anew, by a button in JupyterLab."""
+"""The small stream trained anew, by a button in JupyterLab."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,7 +16,7 @@ from alasso.widgets import INK, both_faces, figure, moved, moving, named, svg
 
 
 class Retraining:
-    """The demonstration trained anew, at an `a` of the reader's choice, beside the runs that are already known.
+    """The small stream trained anew, at an `a` of the reader's choice, beside the runs that are already known.
 
     Training is for the kernel. The page shows the known runs, one a seed, and says where the button is.
     """
@@ -24,7 +24,7 @@ class Retraining:
     TITLE = "Average accuracy against the number of tasks trained: the known runs, and in JupyterLab yours"
     CAPTION = (
         "Average test accuracy of the tasks seen so far. In JupyterLab this picture has a slider for a and a button: "
-        "the demonstration is trained while you watch, and its curve is drawn, in black, beside the known ones."
+        "the small stream is trained while you watch, and its curve is drawn, in black, beside the known ones."
     )
 
     def __init__(self, known: Sequence[Run], seed: int = 0):

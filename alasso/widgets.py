@@ -117,7 +117,8 @@ class Explorer:
     def view(self) -> ipywidgets.Widget:
         """The kernel's face."""
         picture, readout = ipywidgets.HTML(), ipywidgets.HTML()
-        inputs = {control.name: _input(control) for control in self.controls}
+        longest = max(len(control.label) for control in self.controls)
+        inputs = {control.name: _input(control, longest) for control in self.controls}
 
         def update(_=None) -> None:
             values = self.values({name: widget.index for name, widget in inputs.items()})
@@ -199,8 +200,13 @@ def named(picture: str, title: str) -> str:
     return picture.replace("<svg", f'<svg role="img" aria-label="{escape(title)}" style="{style}"', 1)
 
 
-def _input(control: Control) -> ipywidgets.Widget:
+def _input(control: Control, longest: int) -> ipywidgets.Widget:
+    """Room for the longest label of all, in characters: ipywidgets cut what does not fit."""
     options = [(text, index) for index, text in enumerate(control.texts)]
     widget = ipywidgets.Dropdown if control.is_menu else ipywidgets.SelectionSlider
-    look = {"style": {"description_width": "11rem"}, "layout": {"width": "32rem", "max_width": "100%"}}
+    room = max(11, 0.45 * longest)
+    look = {
+        "style": {"description_width": f"{room:g}rem"},
+        "layout": {"width": f"{room + 21:g}rem", "max_width": "100%"},
+    }
     return widget(options=options, index=control.start, description=control.label, **look)

@@ -106,7 +106,7 @@ def assert_equation_5(svg: str, a: float) -> None:
     """From the pixels of the first picture of a measured loss back to θ and loss, without the explorer's own curves."""
     sx, tx, sy, ty = MADE["measured"].pictures[0][1]["asymmetric-wide"]
     theta, loss = torch.tensor((lines(svg)["asymmetric-wide"] - [tx, ty]) / [sx, sy]).T
-    importance = torch.tensor(SWEEPS[0].omega / (SWEEPS[0].move ** 2 + 0.1))
+    importance = torch.tensor(SWEEPS[0].omega / SWEEPS[0].move ** 2)  # ξ starts at 0
     expected = formulas.asymmetric_surrogate(theta, torch.zeros(1), importance, torch.tensor(-1.0), a, 1e-6)
     torch.testing.assert_close(loss, expected, atol=0.02 / abs(sy), rtol=1e-2)
 

@@ -9,6 +9,7 @@ from records import made_up
 
 from alasso import plots
 from alasso.experiments import experiment
+from alasso.presets import METHODS
 
 SI = experiment("pmnist-demo", "si")
 RUNS = [made_up(SI, seed, m) for seed, m in enumerate(([[0.9, None], [0.7, 0.8]], [[0.5, None], [0.1, 0.6]]))]
@@ -35,6 +36,21 @@ def test_the_thick_line_is_the_mean_of_the_seeds(draw, mean):
     thick = max(lines, key=lambda line: line.get_linewidth())
     assert list(thick.get_ydata()) == pytest.approx(mean, nan_ok=True)
     assert len([line for line in lines if line.get_linewidth() < thick.get_linewidth()]) == len(RUNS)
+
+
+@pytest.mark.parametrize("draw", [plots.average_accuracy, plots.spread])
+def test_a_crowded_figure_has_means_only_and_ties_each_name_to_its_curve(draw):
+    ax = draw(plt.figure().subplots(), RUNS, crowded=True)
+    (mean,) = ax.get_lines()
+    name, tie = ax.texts
+    assert name.get_text() == "SI"
+    assert tie.arrow_patch is not None
+    assert tie.xy == pytest.approx((2, mean.get_ydata()[-1]))
+
+
+def test_no_two_methods_share_colour_and_dash():
+    assert plots.LINES.keys() == METHODS.keys()
+    assert len(set(plots.LINES.values())) == len(plots.LINES)
 
 
 def test_what_is_left_at_the_end_is_a_dot_for_each_seed_and_their_mean():
