@@ -14,6 +14,10 @@ from alasso.presets import METHODS
 from alasso.results import Run
 from alasso.search import Settings, candidates, tuned
 
+ALONE = 0.04
+"""How near to a bound one seed settles nothing: about as far as two runs of one seed have come apart whose settings are
+all but the same (LOG.md, 2026-11-28 and -29)."""
+
 Sides = Mapping[str, tuple[Settings, ...]]
 """By method, the settings of which the best counts."""
 
@@ -115,11 +119,11 @@ class Lead(NamedTuple):
     def answer(self, needed: float) -> str:
         """`yes`, `no`, or `not settled`.
 
-        Not settled is what lies within two standard errors of the bound, or with a single seed within ROUGH, about as
-        much as one seed moves by rounding alone (LOG.md, 2026-11-28); and what a method without a run may yet lower.
+        Not settled is what lies within two standard errors of the bound, or with a single seed within ALONE; and what
+        a method without a run may yet lower.
         """
         distance = self.points - needed
-        if abs(distance) <= (2 * self.error if self.seeds > 1 else ROUGH) or (self.missing and distance > 0):
+        if abs(distance) <= (2 * self.error if self.seeds > 1 else ALONE) or (self.missing and distance > 0):
             return "not settled"
         return "yes" if distance > 0 else "no"
 

@@ -25,10 +25,10 @@ def write(folder, method, shares, place=HERE, settings=None):
 @pytest.mark.parametrize(
     ("ours", "theirs", "answer"),
     [
-        ([0.84], [0.7], "yes"),  # .04 over the bound of .1, and a seed moves by .03
-        ([0.82], [0.7], "not settled"),
-        ([0.78], [0.7], "not settled"),
-        ([0.76], [0.7], "no"),
+        ([0.85], [0.7], "yes"),  # .05 over the bound of .1, and one seed may move by .04
+        ([0.83], [0.7], "not settled"),
+        ([0.77], [0.7], "not settled"),
+        ([0.75], [0.7], "no"),
         ([0.82, 0.83, 0.84], [0.7, 0.71, 0.72], "yes"),  # .02 over it, whatever the tasks of a seed are like
         ([0.82, 0.83, 0.84], [0.72, 0.71, 0.70], "not settled"),  # .02, by hand ± .0116: two of these are more
         ([0.77, 0.78, 0.79], [0.7, 0.71, 0.72], "no"),
@@ -78,7 +78,9 @@ def test_the_committed_answers_are_those_of_the_files():
 
     gap = kept("alasso-published") - kept("alasso-symmetric")
     line = answers.overview().splitlines()[4]
-    assert line.startswith(f"| {QUESTIONS[2].claim} | **yes**, {gap:+.1f} (20 epochs, 1 seed) |")
+    assert line.startswith(
+        f"| {QUESTIONS[2].claim} | **{'yes' if gap > 4 else 'not settled'}**, {gap:+.1f} (20 epochs, 1 seed)"
+    )
 
 
 def test_every_question_can_be_asked_at_each_of_its_places():
