@@ -6,7 +6,7 @@ import pytest
 from records import made_up, stretched
 
 from alasso import claims, results
-from alasso.claims import Claim
+from alasso.claims import Claim, Outcome
 from alasso.experiments import experiment
 from alasso.search import tuned
 
@@ -126,6 +126,9 @@ def test_fewer_epochs_stand_beside_and_are_named(tmp_path):
     row = "| a = 3, with 5 epochs (Table 1) | 90.0 | 80.0 | (lower) | -10.0 | 80.0 |"
     assert claims.table([claim], tmp_path).splitlines()[2:] == [row]
     assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
+    write(tmp_path, "alasso-published", 0, 0.9, {"a": "3"})
+    full = "| a = 3 (Table 1) | 90.0 | 90.0 | agrees | +0.0 | 90.0 |"
+    assert claims.table([claim], tmp_path).splitlines()[2:] == [full, row]
 
 
 def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
@@ -139,3 +142,28 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
     assert len(rows) == 2 + len(stated)
     assert {row.count("|") for row in rows} == {7}
     assert len(costs) == len({claim.preset for claim in stated})
+
+
+def test_about_is_widened_by_two_standard_errors_too():
+    claim = Claim("Table", "SI", 0.9, PRESET, "si", about=True)
+    for excess, verdict in ((0.069, "agrees"), (0.071, "higher")):
+        assert Outcome(0.9 + excess, 0.0, 0.02, [], []).verdict(claim) == verdict
+
+
+def test_the_best_of_the_others_is_so_on_average(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
+    for seed, (own, si, none) in enumerate(((0.9, 0.5, 0.6), (0.9, 0.7, 0.68))):
+        write(tmp_path, "alasso-published", seed, own)
+        write(tmp_path, "si", seed, si)
+        write(tmp_path, "none", seed, none)
+    found = claims.outcome(claim, PRESET, tmp_path)
+    assert found.rival[0].method == "none"
+    assert found.ours == pytest.approx(0.9 - 0.64)
+
+
+def test_a_difference_rests_on_one_seed_if_either_side_does(tmp_path):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
+    for seed in range(2):
+        write(tmp_path, "alasso-published", seed, 0.9)
+    write(tmp_path, "si", 0, 0.7)
+    assert claims.summary([claim], tmp_path).endswith("1 of these rest on one seed.")

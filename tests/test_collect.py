@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from records import made_up
 
 from alasso import cli, collect, results
 from alasso import run as runner
@@ -188,3 +189,20 @@ def test_a_definition_written_anew_is_the_same_on_both_sides_of_its_commit_only(
     for then, complaints in {"first": ["SI"], "second": [], "third": []}.items():
         assert collect.changed_formulas("SI", {"SI": states[then]}, {"SI": states["third"]}) == complaints
     assert collect.changed_formulas("SI", {"SI": states["second"]}, {"SI": states["first"]}) == ["SI"]
+
+
+@pytest.mark.parametrize(
+    ("method", "deep"),
+    [("EWC", "_mean_power"), ("MAS", "BATCH"), ("IMM", "joint_anchor"), ("ALASSO", "_fixed_side"),
+     ("ALASSO", "observed_side"), ("SI", "initial_state"), ("VCL", "gaussian_kl_gradient")],
+)  # fmt: skip
+def test_a_change_in_any_depth_and_module_is_found(method, deep):
+    now = collect._definitions(None)
+    assert collect.changed_formulas(method, now, now) == []
+    assert collect.changed_formulas(method, now | {deep: ast.parse("x = 1").body[0]}, now) == [deep]
+    assert collect.changed_formulas(method, {k: v for k, v in now.items() if k != deep}, now) == [deep]
+
+
+def test_what_is_kept_is_the_average_at_the_end():
+    made = experiment("pmnist-tiny", "si")
+    assert collect._row(made_up(made, 0, [[0.9, None], [0.5, 0.7]]))[1] == "0.6000"

@@ -13,7 +13,7 @@ from alasso.gradients import AutogradGradient, make_gradient
 from alasso.networks import CNN, MLP, MeanFieldMLP, loss_and_gradient, pixels
 from alasso.presets import METHODS
 from alasso.protocol import Protocol
-from alasso.rivals import VCL
+from alasso.rivals import IMM, VCL
 from alasso.surrogates import ALASSO, SI
 from alasso.tasks import generator, split_stream
 from alasso.train import Learner, train_stream
@@ -233,3 +233,31 @@ def test_float64_is_asked_of_the_processor_only(monkeypatch):
 def test_bfloat16_is_for_processors_that_multiply_in_it(monkeypatch, has, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert fast.native_precision("cpu") == precision
+
+
+def test_in_bfloat16_the_gradient_is_taken_where_drop_transfer_says(stream):
+    network, surrogate = MLP((9, 8, 3)), IMM()
+    learner = FastLearner(network, surrogate, network.init(generator(0, "theta")), stream[0], PROTOCOL, "bfloat16")
+    images, y = stream[0].train()
+    start = learner.theta.clone()
+    learner.step(images[:16], y[:16], slice(None), generator(0, "noise"))
+    at, scale = surrogate.train_at(surrogate.init(start, None), start, network, generator(0, "noise"))
+    _, g = loss_and_gradient(network, at, pixels(images[:16]), y[:16])
+    error = (learner.first / (1 - fast.BETA1) - scale * g).norm() / (scale * g).norm()
+    assert 0 < error < 0.02
+
+
+@pytest.mark.parametrize(
+    "network", [CNN(8, ((4,), (4,)), 16, 6), MeanFieldMLP((192, 8, 6)), MLP((192, 8, 6))], ids=["cnn", "vcl", "mlp"]
+)
+def test_bfloat16_is_that_of_every_networks_products_and_not_of_the_loss(network, pictures):
+    theta = network.lift(network.point.init(generator(0, "theta")))
+    images, y = pictures.train_images[:32], torch.arange(32) % 3
+    noise = network.noise(32, generator(0, "noise"))
+    expected_loss, expected = loss_and_gradient(network, theta, pixels(images), y, slice(3, 6), noise)
+    gradient = make_gradient(network, theta, 32, torch.bfloat16)
+    weights = theta.bfloat16() if isinstance(network, MLP) else theta
+    loss, g = gradient(weights, images, y, slice(3, 6), noise)
+    assert 1e-4 < (g.float() - expected).norm() / expected.norm() < 0.1
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected_loss, rtol=0.02, atol=0)

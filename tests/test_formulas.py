@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from alasso import formulas as f
+from alasso.tasks import generator
 
 P = 200
 
@@ -121,3 +122,9 @@ def test_10_the_path_integral_is_the_drop_of_the_loss():
         omega = f.path_integral_step(omega, 2 * curvature * ((here + there) / 2 - centre), there - here)
     loss = curvature * (path - centre) ** 2
     torch.testing.assert_close(omega, loss[0] - loss[-1])
+
+
+def test_what_nothing_has_moved_is_its_own_joint_anchor_to_the_bit():
+    theta = torch.randn(1000, generator=generator(0, "theta"))
+    old, own = torch.rand(2, 1000, generator=generator(0, "weights"))
+    assert torch.equal(f.joint_anchor(old, theta, own, theta), theta)

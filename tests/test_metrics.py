@@ -23,3 +23,8 @@ def test_forgetting_counts_from_the_best_accuracy():
 
 def test_one_task_forgets_nothing():
     assert metrics.forgetting(MATRIX[:1, :1]) == 0
+
+
+def test_the_best_accuracy_may_come_after_a_tasks_own_training():
+    matrix = np.array([[0.5, NAN, NAN], [0.7, 0.6, NAN], [0.4, 0.5, 0.9]])
+    assert metrics.forgetting(matrix) == pytest.approx(((0.7 - 0.4) + (0.6 - 0.5)) / 2)

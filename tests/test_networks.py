@@ -1,12 +1,26 @@
 """The networks of Tables B, C and D against torch.nn, and what dropout does to them."""
 
+import hashlib
+
 import pytest
 import torch
 from modules import as_module
 from torch import nn
 
 from alasso import networks
-from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, dropout, loss_and_gradient, pixels, table_c, table_d
+from alasso.networks import (
+    CNN,
+    MLP,
+    MeanFieldMLP,
+    accuracy,
+    dropout,
+    images_at_once,
+    loss_and_gradient,
+    pixels,
+    table_c,
+    table_d,
+)  # fmt: skip
+from alasso.protocol import INITIALISATIONS
 from alasso.tasks import generator
 
 SMALL_CNN = CNN(8, ((4, 4), (6,)), 16, 5)
@@ -217,3 +231,14 @@ def test_accuracy_on_a_task_is_among_its_own_classes(network):
     images = torch.randint(0, 256, (101, 9), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     labels = (network.logits(theta, images / 255)[:, 2] > network.logits(theta, images / 255)[:, 1]).long()
     assert accuracy(network, theta, images, labels, slice(1, 3)) == 1
+
+
+def test_at_least_one_image_at_a_time():
+    assert images_at_once(table_d(12, side=1024), 256, torch.device("cpu")) == 1
+
+
+def test_golden_hashes_of_initialisations():
+    """Every committed run starts from such numbers."""
+    drawn = [MLP((9, 8, 3)).init(generator(0, "theta"), way) for way in INITIALISATIONS]
+    digests = [hashlib.sha256(theta.numpy().astype("<f4").tobytes()).hexdigest()[:16] for theta in drawn]
+    assert digests == ["10250abfb5427a3e", "2caeb19ff69ca558"]

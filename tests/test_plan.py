@@ -197,3 +197,11 @@ def test_cores_share_the_runs():
 )
 def test_a_time_as_a_person_says_it(seconds, said):
     assert plan.duration(seconds) == said
+
+
+def test_a_search_has_seeds_of_its_own():
+    searches = [name for name, target in TARGETS.items() if target.search]
+    for name in searches:
+        first = TARGETS[name].first_seed
+        assert first > 0
+        assert {job.seed for job in plan.jobs([name], "paper", range(2))} == {first, first + 1}

@@ -130,3 +130,24 @@ def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
     drawn = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) == 2]
     assert [list(line.get_ydata()) for line in drawn] == [pytest.approx([0.5, 0.35])]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "average"]
+
+
+def recorded(final, seed=0, **changes):
+    return replace(made_up(experiment("pmnist-tiny", "si"), seed, [[0.9, None], [final, final]]), **changes)
+
+
+def test_code_that_differed_from_its_commit_is_marked():
+    assert report.commits([recorded(0.5), recorded(0.5, seed=1, dirty=True)]) == "0000000, 0000000+"
+
+
+def test_the_cost_is_that_of_the_fastest_run():
+    slow, quick = recorded(0.5, seconds=[7200.0, 7200.0]), recorded(0.5, seed=1, seconds=[3600.0, 3600.0])
+    assert "| 2 | `" in report.benchmark([[slow, quick]])
+
+
+def test_runs_of_a_preset_are_those_of_the_folder(tmp_path):
+    made = experiment("pmnist-tiny", "si")
+    results.save(recorded(0.9, seed=17), made.path(tmp_path, 17))
+    assert {name: [run.seed for run in mine] for name, mine in report.of_preset("pmnist-tiny", tmp_path).items()} == {
+        "si": [17]
+    }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from records import made_up
 
 from alasso import results, workers
 from alasso import run as runner
@@ -180,3 +181,14 @@ def test_code_that_differs_from_its_commit_is_dirty(tmp_path, monkeypatch):
     assert provenance()["commit"] == results.git("rev-parse", "HEAD")
     code.write_text("2")
     assert provenance()["dirty"] is True
+
+
+def test_every_image_right_is_a_share_too(tmp_path):
+    made = experiment("pmnist-tiny", "si")
+    results.save(made_up(made, 0, [[1.0, None], [0.0, 1.0]]), tmp_path / "a.json")
+    assert results.load(tmp_path / "a.json").accuracy == [[1.0, None], [0.0, 1.0]]
+
+
+def test_a_record_can_be_read_by_others(tmp_path):
+    results.save(made_up(experiment("pmnist-tiny", "si"), 0, [[0.5, None], [0.5, 0.5]]), tmp_path / "a.json")
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o644

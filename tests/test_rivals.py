@@ -226,3 +226,12 @@ def test_l2_transfer_pulls_to_the_last_solution_from_the_second_task_on(mode, so
     later = after(surrogate, thetas, fishers, monkeypatch)
     expected = torch.func.grad(lambda at: 2.0 * ((at - thetas[-1]) ** 2).sum())(theta)
     torch.testing.assert_close(surrogate.gradient(later, theta), expected)
+
+
+@pytest.mark.parametrize("surrogate", [EWC(), EWC(fisher="exact", online=True), IMM(mode=True)], ids=str)
+def test_fisher_information_is_taken_at_the_solution(surrogate, network, stream):
+    start, theta = (network.init(generator(seed, "theta")) for seed in range(2))
+    state = surrogate.consolidate(surrogate.init(start, stream[0]), theta, network, stream[0], generator(1))
+    variant = getattr(surrogate, "fisher", "sampled")
+    expected = importance.fisher(network, theta, stream[0], variant, generator(1))
+    torch.testing.assert_close(state.importance, expected, rtol=1e-5, atol=2e-8)

@@ -286,3 +286,9 @@ def test_hyperparameters_that_cannot_be_are_refused_by_name(make, named):
 def test_hyperparameters_cannot_change_under_way():
     with pytest.raises(FrozenInstanceError):
         SI().c = 1
+
+
+def test_without_weight_every_quadratic_task_ends_at_its_own_minimum():
+    h, m, start = quadratics.stream(tasks=4, size=20, seed=0)
+    trajectory = quadratics.trajectory(replace(quadratics.EXACT, c=0), h, m, start)
+    torch.testing.assert_close(trajectory, m)

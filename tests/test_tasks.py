@@ -157,3 +157,8 @@ def test_a_held_out_tenth_is_tested_and_not_trained_on(dataset):
     assert rows == sorted(map(tuple, before.tolist()))
     again = held_out(dataset)
     assert torch.equal(again.test_images, part.test_images)
+
+
+def test_every_seed_shuffles_otherwise():
+    orders = [torch.cat(batches(100, 16, seed, 0, 0)) for seed in range(3)]
+    assert not any(torch.equal(orders[0], other) for other in orders[1:])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from modules import as_module
 from torch import nn
+from torch.nn import functional as F
 from training import PROTOCOL, trained
 
 from alasso import run as runner
@@ -19,7 +20,7 @@ from alasso.rivals import EWC, VCL
 from alasso.run import build_network
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream, split_stream
-from alasso.train import train_stream
+from alasso.train import Learner, train_stream
 
 SINGLE = replace(PROTOCOL, fresh_network=True)
 SPLIT = replace(PROTOCOL, network="table-c", classes_per_task=2, reset_optimizer=True)
@@ -230,3 +231,52 @@ def test_the_loss_of_a_task_is_the_mean_over_its_images(network, stream):
     theta = network.init(generator(0, "initialisation", 0))
     expected = nn.functional.cross_entropy(network.logits(theta, pixels(images)), labels).item()
     assert loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_rows_of_a_split_stream_choose_among_the_tasks_own_classes(pictures):
+    stream = split_stream(pictures, 3, 2, seed=0)
+    rows, thetas, _ = trained(SMALL_CNN, NoSurrogate(), stream, SPLIT)
+
+    def by_hand(theta, k):
+        images, labels = stream[k].test()
+        own = SMALL_CNN.logits(theta, pixels(images))[:, 2 * k : 2 * k + 2]
+        return (own.argmax(1) == labels).double().mean().item()
+
+    assert rows == [[pytest.approx(by_hand(theta, k)) for k in range(n + 1)] for n, theta in enumerate(thetas)]
+
+
+def test_every_kind_of_chance_in_a_run_has_the_runs_seed_and_a_key_of_its_own(network, stream, monkeypatch):
+    keys = []
+    monkeypatch.setattr("alasso.train.generator", lambda *key: keys.append(key) or generator(*key))
+    train_stream(network, EWC(), stream, PROTOCOL, 3, "cpu", lambda *_: None)
+    assert {key[0] for key in keys} == {3}
+    assert {key[1] for key in keys} >= {"initialisation", "noise", "consolidate"}
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_loss_of_mixed_tasks_is_the_mean_over_the_images_of_an_epoch(network, dataset):
+    still = replace(PROTOCOL, joint=True, epochs=1, learning_rate=1e-12)
+    stream = permuted_stream(dataset, 3, seed=0, permute_first=True, joint=True)
+    *_, (_, loss, _) = train_stream(network, NoSurrogate(), stream, still, 0, "cpu", lambda *_: None)
+    images, labels = stream[2].train()
+    drawn = torch.cat(batches(len(labels), 16, 0, 2, 0, epoch_size=96))
+    theta = network.init(generator(0, "initialisation", 0))
+    expected = F.cross_entropy(network.logits(theta, pixels(images.index_select(0, drawn))), labels[drawn]).item()
+    assert loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_end_of_a_task_is_in_its_seconds(network, stream, monkeypatch):
+    clock, consolidate = [0], Learner.consolidate
+
+    def slow(seconds, function):
+        def slowly(*given):
+            clock[0] += seconds
+            return function(*given)
+
+        return slowly
+
+    monkeypatch.setattr("alasso.train.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Learner, "consolidate", slow(1, consolidate))
+    monkeypatch.setattr("alasso.train.accuracy", slow(10, accuracy))
+    done = train_stream(network, NoSurrogate(), stream, PROTOCOL, 0, "cpu", lambda *_: None)
+    assert [seconds for *_, seconds in done] == [11, 21, 31]

@@ -9,7 +9,7 @@ from training import PROTOCOL
 
 from alasso import formulas
 from alasso.fast import FastLearner
-from alasso.networks import MLP, MeanFieldMLP, accuracy
+from alasso.networks import MLP, MeanFieldMLP, accuracy, pixels
 from alasso.rivals import VCL
 from alasso.surrogates import NoSurrogate
 from alasso.tasks import generator
@@ -178,3 +178,12 @@ def test_the_fit_is_watched_and_timed(network, stream, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         train_stream(MeanFieldMLP(network.sizes), VCL(), stream[:1], PROTOCOL, 0, "cpu", stop)
+
+
+def test_accuracy_of_a_mean_field_is_that_of_its_averaged_predictions():
+    network = MeanFieldMLP((9, 8, 3))
+    theta = torch.randn(network.size, generator=generator(0, "theta"))
+    images = torch.randint(0, 256, (101, 9), generator=generator(0, "images"), dtype=torch.uint8)
+    labels = network.predict(theta, pixels(images)).argmax(1)
+    assert not torch.equal(labels, network.logits(theta, pixels(images)).argmax(1)), "at the means"
+    assert accuracy(network, theta, images, labels) == 1
