@@ -14,7 +14,7 @@ symbol     name              shape   meaning
 sgn        side              (P,)    sign of θ̂ⁿ⁻¹ − θ̂ⁿ: where training came from, +1 above the anchor, −1 below
 ωⁿ         path_integral     (P,)    per-parameter drop of the task's loss over its training
 ω^{1:n−1}  past_drop         (P,)    per-parameter drop of the past's surrogate over that training, ≤ 0 where Ω̂ ≥ 0
-c, a, ε    c, a, epsilon     scalar  weight of the past; overestimation; floor of the unobserved side
+c, a, ε    c, a, epsilon     scalar  weight of the past; overestimation; least curvature of the unseen side
 ξ          damping           scalar  keeps the denominator from zero; SI's, and in the authors' code of ALASSO
 =========  ================  ======  ==============================================================================
 
