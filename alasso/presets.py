@@ -125,7 +125,7 @@ def _short(name: str) -> Preset:
         about=f"Short, {epochs} of {full.protocol.epochs} epochs: {full.about}",
         protocol=replace(full.protocol, epochs=epochs),
         cost=f"a quarter of {name}'s, but for the tests",
-        expect=f"numbers of its own, and of methods another order than {name}'s: see Weight and epochs in the book",
+        expect="numbers of its own; methods can come in another order, too: see Weight and epochs in the book",
     )
 
 
