@@ -127,6 +127,7 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(per_cent)
+    _note(ax, [run for runs in groups.values() for run in runs])
     return ax
 
 
@@ -206,11 +207,11 @@ def _marked(name: str, runs: list[Run]) -> str:
 
 def _note(ax: Axes, runs: list[Run]) -> None:
     """Say above the figure what its numbers are not: those of committed code, or of all epochs."""
-    short = {preset: full for full, preset in SCALES["short"].items()}
+    full = {short: name for name, short in SCALES["short"].items()}
     notes = []
-    for preset in dict.fromkeys(run.preset for run in runs if run.preset in short):
-        some, all_of_them = (PRESETS[name].protocol.epochs for name in (preset, short[preset]))
-        notes.append(f"{preset}: {some} of {all_of_them} epochs")
+    for preset, epochs in dict.fromkeys((run.preset, run.protocol["epochs"]) for run in runs):
+        every = PRESETS[full.get(preset, preset)].protocol.epochs
+        notes += [f"{preset}: {epochs} of {every} epochs"] * (epochs < every)
     notes += ["† code not committed"] * any(run.dirty for run in runs)
     ax.set_title("; ".join(notes), loc="right", fontsize="small")
 

@@ -64,7 +64,12 @@ FINALISTS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
 """By preset and method, the three best of the first round in the order of the second, as the records have it."""
 
 
+LIKE: Mapping[str, str] = {"split-tiny": "split-cifar", "split-tiny-64": "split-cifar"}
+"""By preset without a search, the one whose settings it takes; the paper, too, has similar ones there (section 5.5)."""
+
+
 def tuned(preset: str, method: str, settings: Settings | None = None) -> Experiment:
-    """As `experiment`, with what a search found where the settings say nothing."""
-    best, *_ = FINALISTS.get(preset.removesuffix("-short"), {}).get(method, ({},))
+    """As `experiment`, with what the search of this preset, or of one LIKE it, found where the settings say nothing."""
+    benchmark = preset.removesuffix("-short")
+    best, *_ = FINALISTS.get(LIKE.get(benchmark, benchmark), {}).get(method, ({},))
     return experiment(preset, method, {**best, **(settings or {})})

@@ -82,15 +82,33 @@ def test_names_at_the_ends_of_curves_keep_clear_of_each_other_and_in_order():
     assert heights["far"] == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(
-    ("dirty", "preset", "said"),
+MARKS = pytest.mark.parametrize(
+    ("dirty", "preset", "changes", "said"),
     [
-        (False, "pmnist-demo", ""),
-        (True, "pmnist-demo", "† code not committed"),
-        (False, "pmnist30-short", "pmnist30-short: 5 of 20 epochs"),
-        (True, "split-cifar-short", "split-cifar-short: 15 of 60 epochs; † code not committed"),
+        (False, "pmnist-demo", {}, ""),
+        (True, "pmnist-demo", {}, "† code not committed"),
+        (False, "pmnist30-short", {}, "pmnist30-short: 5 of 20 epochs"),
+        (True, "split-cifar-short", {}, "split-cifar-short: 15 of 60 epochs; † code not committed"),
+        (False, "split-tiny-64", {"epochs": "15"}, "split-tiny-64: 15 of 60 epochs"),
+        (False, "split-cifar", {"epochs": "240"}, ""),
     ],
 )
+
+
+@MARKS
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax, runs: plots.final_by_task(ax, runs, every=1),
+        lambda ax, runs: plots.accuracy_against(ax, {"1": runs}),
+    ],
+)
+def test_uncommitted_code_and_fewer_epochs_are_noted_above(draw, dirty, preset, changes, said):
+    run = made_up(experiment(preset, "si", changes), 0, [[0.9, None], [0.7, 0.8]])
+    assert draw(plt.figure().subplots(), [replace(run, dirty=dirty)]).get_title(loc="right") == said
+
+
+@MARKS
 @pytest.mark.parametrize(
     "draw",
     [
@@ -100,10 +118,10 @@ def test_names_at_the_ends_of_curves_keep_clear_of_each_other_and_in_order():
         lambda ax, runs: plots.final_accuracy(ax, {run.method: [run] for run in runs}),
     ],
 )
-def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(draw, dirty, preset, said):
+def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(draw, dirty, preset, changes, said):
     matrix = [[0.9, None], [0.7, 0.8]]
-    ours = replace(made_up(experiment(preset, "si"), 0, matrix), dirty=dirty)
-    ax = draw(plt.figure().subplots(), [ours, made_up(experiment(preset, "none"), 0, matrix)])
+    ours = replace(made_up(experiment(preset, "si", changes), 0, matrix), dirty=dirty)
+    ax = draw(plt.figure().subplots(), [ours, made_up(experiment(preset, "none", changes), 0, matrix)])
     assert ax.get_title(loc="right") == said
     names = [text.get_text() for text in (*ax.texts, *ax.get_yticklabels()) if text.get_text()[:1].isalpha()]
     marked = {name.removesuffix(" †").casefold(): name.endswith(" †") for name in names}

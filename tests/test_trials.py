@@ -79,3 +79,5 @@ def test_what_searches_found_is_what_is_used():
             assert sorted(map(str, best)) == sorted(map(str, finalists))
             assert ranked(f"final-{preset}-{method}") == list(finalists)
             assert tuned(preset, method) == experiment(preset, method, finalists[0])
+    assert tuned("split-tiny", "si") == experiment("split-tiny", "si", FINALISTS["split-cifar"]["si"][0])
+    assert tuned("split-tiny-64", "si", {"c": "2"}).surrogate.c == 2
