@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -144,9 +145,8 @@ def _best(sides: Sides, place: Place, folder: Path | None) -> tuple[list[Run], t
         name: [report.recorded(tuned(place.preset, name, {**one, **place.changes}), folder) for one in settings]
         for name, settings in sides.items()
     }
-    every = [mine for found in runs.values() for mine in found if mine]
     missing = tuple(METHODS[name].label for name, found in runs.items() if not any(found))
-    return max(every, key=lambda mine: np.mean(report.kept(mine)), default=[]), missing
+    return report.most_kept(chain(*runs.values())), missing
 
 
 def overview(folder: Path | None = None) -> str:

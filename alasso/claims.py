@@ -101,7 +101,7 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
     }
     if not runs or (rivals and not any(rivals.values())):
         return None
-    rival = max(chain(*rivals.values()), key=lambda mine: np.mean(report.kept(mine)), default=[])
+    rival = report.most_kept(chain(*rivals.values()))
     values = report.differences(rival, runs) if rival else report.kept(runs)
     return Outcome(
         ours=report.mean_difference(rival, runs) if rival else float(np.mean(values)),

@@ -94,9 +94,7 @@ def _said_of_weights(folder: Path) -> list[str]:
     )
     si = report.recorded(experiment(WEIGHED[1], "si", {"c": "1"}), folder)
     others = [found for name, found in weights(folder).items() if not name.startswith("alasso")]
-    rival = max(
-        (mine for found in others for mine, _ in found.values() if mine), key=lambda mine: np.mean(report.kept(mine))
-    )
+    rival = report.most_kept(mine for found in others for mine, _ in found.values())
     return [
         f"**With the literature's weights and twenty epochs.** {report.leader(full)} The paper has "
         f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2; the authors' code has $a$ = "

@@ -147,6 +147,11 @@ def leader(runs: dict[str, list[Run]]) -> str:
     )
 
 
+def most_kept(groups: Iterable[list[Run]]) -> list[Run]:
+    """Of groups of runs, a method with one setting each, that which keeps most on average; empty without any run."""
+    return max(filter(None, groups), key=lambda mine: np.mean(kept(mine)), default=[])
+
+
 def ranked(runs: dict[str, list[Run]]) -> list[str]:
     """Methods that keep no old data, that which keeps most first; a method without one of its parts is none."""
     names = [name for name in runs if name not in (*BOUNDS, *ABLATIONS)]

@@ -8,7 +8,7 @@ import numpy as np
 from alasso.experiments import experiment
 from alasso.presets import METHODS
 from alasso.protocol import brief
-from alasso.report import head, kept, percent, recorded
+from alasso.report import head, kept, most_kept, percent, recorded
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS
@@ -63,8 +63,7 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
 
 def best_of(benchmark: str, preset: str, method: str, folder: Path | None = None) -> list[Run]:
     """The runs at a preset that keep most, of a method's own setting and those that the benchmark's search tried."""
-    tried = [recorded(experiment(preset, method, changes), folder) for changes in candidates(benchmark, method)]
-    return max(filter(None, tried), key=lambda runs: np.mean(kept(runs)))
+    return most_kept(recorded(experiment(preset, method, changes), folder) for changes in candidates(benchmark, method))
 
 
 def _cut(benchmark: str) -> str:

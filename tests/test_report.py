@@ -62,6 +62,12 @@ def test_where_a_method_stands_among_those_that_keep_no_old_data():
     assert report.standing("single", runs) == ""
 
 
+def test_the_group_that_keeps_most_does_so_on_average():
+    steady, lucky = [run(0, 0.7, 0.7), run(1, 0.7, 0.7)], [run(0, 1.0, 0.9), run(1, 0.3, 0.3)]
+    assert report.most_kept([lucky, [], steady]) is steady
+    assert report.most_kept([]) == report.most_kept([[], []]) == []
+
+
 def test_shares_are_said_in_percent():
     assert report.percent([0.5, 0.7]) == "60.0 ± 14.1"
 
