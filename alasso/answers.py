@@ -89,7 +89,7 @@ QUESTIONS = (
 )
 CONTROLS = (
     Question(
-        "The asymmetry helps, and not only that one side is steeper: both as steep as that keep less",
+        "The side helps, not only the strength: a surrogate that is as steep on both sides keeps less",
         0,
         {"alasso-published": ({"a": "1", "c": "1.8"},)},
         PERMUTED,
