@@ -1,0 +1,120 @@
+"""What texts and captions of chapters say of curves, against the committed records."""
+
+import json
+import statistics
+from itertools import pairwise
+
+import numpy as np
+
+from alasso import claims, metrics, report, results
+from alasso.experiments import experiment
+from alasso.presets import ABLATIONS
+
+
+def said_by(chapter: str) -> str:
+    """Its texts and captions, wherever their lines break."""
+    cells = json.loads((results.project() / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+    captions = [cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "") for cell in cells]
+    return " ".join(" ".join(["".join(cell["source"]) for cell in cells] + captions).split())
+
+
+def test_more_epochs_help_whom_the_caption_says():
+    said = (
+        "ALASSO keeps more after twenty epochs than after five, SI about as much, EWC and MAS much less. "
+        "With ten times as large a c SI and ALASSO, too, keep less after twenty"
+    )
+    assert said in said_by("weight_and_epochs")
+
+    def gain(method, **settings):
+        wanted = (report.recorded(experiment(p, method, settings)) for p in ("pmnist30", "pmnist30-short"))
+        long, short = (statistics.mean(report.kept(runs)) for runs in wanted)
+        return long / short
+
+    assert gain("alasso-published") > 1.05
+    assert 0.98 < gain("si") < 1.02
+    assert max(gain("ewc"), gain("mas")) < 0.75
+    assert max(gain("si", c="1"), gain("alasso-published", c="10")) < 1
+
+
+def test_the_curve_of_table_1_rises_as_the_page_says():
+    assert "ours rises from 1 to 3 and is level from there" in said_by("steepness")
+    shares = [
+        statistics.mean(report.kept(report.recorded(experiment("pmnist30-short", "alasso-published", {"a": a}))))
+        for a in ("1", "2", "3", "4", "5")
+    ]
+    assert shares[:3] == sorted(shares[:3])
+    assert max(shares[2:]) - min(shares[2:]) < 0.015 < shares[2] - shares[1]
+
+
+def test_every_part_of_alasso_keeps_something_as_the_page_says():
+    assert "Without (7) and without asymmetry less is kept, without decoupling little less" in said_by("pmnist_full")
+    whole, *parts = (
+        statistics.mean(report.kept(report.recorded(experiment("pmnist30", name))))
+        for name in ("alasso-published", *ABLATIONS)
+    )
+    lost = dict(zip(ABLATIONS, (whole - part for part in parts), strict=True))
+    assert 0 < lost.pop("alasso-coupled") < 0.015
+    assert min(lost.values()) > 0.03
+
+
+def kept(preset: str, method: str, **settings) -> float:
+    """The mean over the seeds of one experiment."""
+    return statistics.mean(report.kept(report.recorded(experiment(preset, method, settings))))
+
+
+def test_weights_of_the_past_count_as_the_caption_says():
+    assert (
+        "ALASSO as published ends highest; with ten times its c it falls back to where SI with c = 1 ends: here the "
+        "weight counts about as much as the method."
+    ) in said_by("weight_and_epochs")
+    ours, heavy, si, heavier = (
+        kept("pmnist30", method, **settings)
+        for method, settings in (
+            ("alasso-published", {}),
+            ("alasso-published", {"c": "10"}),
+            ("si", {"c": "1"}),
+            ("si", {}),
+        )
+    )
+    rivals = [kept("pmnist30", "ewc"), kept("pmnist30", "mas"), kept("pmnist30", "none")]
+    assert ours > max(heavy, si, heavier, *rivals) + 0.05
+    assert abs(heavy - si) < 0.04
+    assert abs((ours - heavy) - (ours - heavier)) < 0.05
+
+
+def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
+    assert "our SI runs just below theirs, on a short axis; below, plain training crosses theirs" in said_by(
+        "pmnist_full"
+    )
+    theirs = json.loads((results.project() / "book" / "pathint_curves.json").read_text(encoding="utf-8"))["curves"]
+    runs = report.of_preset("pmnist10")
+    si, none = (
+        np.mean([metrics.average_accuracy(run.matrix) for run in runs[name]], axis=0) - theirs[name]
+        for name in ("si", "none")
+    )
+    assert all(si > -0.01)
+    assert all(si < 0)
+    assert none.min() < 0 < none.max()
+
+
+def test_table_1_at_fewer_epochs_is_lower_and_levels_off_later_as_the_caption_says():
+    assert "with five epochs all is lower, and the curve levels off at a larger a" in said_by("steepness")
+    paper = {c.settings["a"]: c.paper for c in claims.load() if c.what.startswith("30 tasks, a =")}
+    ours = {a: kept("pmnist30-short", "alasso-published", a=a) for a in paper}
+    assert all(ours[a] < paper[a] for a in paper)
+    level = [
+        next(a for a, following in pairwise(sorted(curve, key=float)) if curve[following] - curve[a] < 0.01)
+        for curve in (paper, {a: share for a, share in ours.items() if float(a) >= 1})
+    ]
+    assert float(level[0]) < float(level[1])
+
+
+def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
+    assert (
+        "plain training falls furthest, single task ends on top, and SI and ALASSO end between them, with some seeds "
+        "of ALASSO well below SI"
+    ) in said_by("split_cifar")
+    ends = {name: report.kept(runs) for name, runs in report.of_preset("split-cifar").items()}
+    between = [*ends["si"], *ends["alasso-published"]]
+    assert max(ends["none"]) < min(between) <= max(between) < min(ends["single"])
+    assert sum(share < min(ends["si"]) - 0.04 for share in ends["alasso-published"]) > 1
