@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 
 from alasso import report
 from alasso.claims import CLOSE, ROUGH
-from alasso.presets import METHODS
+from alasso.experiments import Experiment
 from alasso.results import Run
 from alasso.search import Settings, candidates, tuned
 
@@ -19,7 +18,7 @@ ALONE = 0.04
 """How near to a bound one seed settles nothing: about as far as two runs of one seed have come apart whose settings are
 all but the same (LOG.md, 2026-11-28 and -29)."""
 
-Sides = Mapping[str, tuple[Settings, ...]]
+Side = Mapping[str, tuple[Settings, ...]]
 """By method, the settings of which the best counts."""
 
 
@@ -40,10 +39,10 @@ PERMUTED = (
 CIFAR = (Place("60 epochs", "split-cifar"), Place("240 epochs", "split-cifar", {"epochs": "240"}))
 TINY = (
     Place("224 × 224 pixels", "split-tiny"),
-    Place("3 tasks of 10 epochs, 64 × 64", "split-tiny-64", {"tasks": "3", "epochs": "10"}),
+    Place("15 epochs, 64 × 64", "split-tiny-64", {"epochs": "15"}),
 )
-PUBLISHED: Sides = {"alasso-published": ({},)}
-EVERY_OTHER: Sides = {
+PUBLISHED: Side = {"alasso-published": ({},)}
+EVERY_OTHER: Side = {
     name: candidates("pmnist30", name)
     for name in ("none", "dropout", "ewc", "si", "mas", "imm-mean", "imm-mode", "vcl")
 }
@@ -57,10 +56,10 @@ class Question:
     """The paper's, in words, with its place there."""
     needed: float
     """The share by which it must be ahead for a yes."""
-    others: Sides
+    others: Side
     places: tuple[Place, ...]
     """The first is the paper's own experiment."""
-    ours: Sides = field(default_factory=lambda: PUBLISHED)
+    ours: Side = field(default_factory=lambda: PUBLISHED)
 
 
 QUESTIONS = (
@@ -131,22 +130,19 @@ class Lead(NamedTuple):
 
 def lead(question: Question, place: Place, folder: Path | None = None) -> Lead | None:
     """None where one of both sides has no run, or no seed that the other has."""
-    ours, _ = _best(question.ours, place, folder)
-    rival, missing = _best(question.others, place, folder)
+    ours, _ = report.strongest(_at(place, question.ours), folder)
+    rival, missing = report.strongest(_at(place, question.others), folder)
     found = report.differences(rival, ours)
     if not found:
         return None
     return Lead(float(np.mean(found)), report.standard_error(found), len(found), rival, missing)
 
 
-def _best(sides: Sides, place: Place, folder: Path | None) -> tuple[list[Run], tuple[str, ...]]:
-    """The runs, seed by seed, of the method and setting that keep most, and the methods that have none."""
-    runs = {
-        name: [report.recorded(tuned(place.preset, name, {**one, **place.changes}), folder) for one in settings]
-        for name, settings in sides.items()
+def _at(place: Place, side: Side) -> dict[str, list[Experiment]]:
+    return {
+        name: [tuned(place.preset, name, {**one, **place.changes}) for one in settings]
+        for name, settings in side.items()
     }
-    missing = tuple(METHODS[name].label for name, found in runs.items() if not any(found))
-    return report.most_kept(chain(*runs.values())), missing
 
 
 def overview(folder: Path | None = None) -> str:

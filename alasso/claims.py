@@ -6,14 +6,13 @@ The numbers lie in a JSON file, one claim an entry, with the fields of Claim. No
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from alasso import report, results
 from alasso.experiments import Experiment
-from alasso.presets import METHODS, PRESETS, SCALES
+from alasso.presets import PRESETS, SCALES
 from alasso.results import Run
 from alasso.search import candidates, tuned
 
@@ -92,24 +91,28 @@ def load(path: Path | None = None) -> list[Claim]:
     return [Claim(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
+def table_1(preset: str) -> dict[str, float]:
+    """Accuracy at the end in the paper's Table 1, by a as it is typed."""
+    return {one.settings["a"]: one.paper for one in load() if one.source == "Table 1" and one.preset == preset}
+
+
 def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
-    """What the records say of a claim at one preset; None without a run of its method, or of any that it is above."""
+    """What the records say of a claim at one preset.
+
+    None without a run of its method, or without a seed that it shares with the best of those that it is above.
+    """
     runs = report.recorded(claim.experiment(preset), folder)
-    rivals = {
-        name: [mine for one in settings if (mine := report.recorded(one, folder))]
-        for name, settings in claim.rivals(preset).items()
-    }
-    if not runs or (rivals and not any(rivals.values())):
+    rival, missing = report.strongest(claim.rivals(preset), folder)
+    values = report.differences(rival, runs) if claim.against else report.kept(runs)
+    if not values:
         return None
-    rival = report.most_kept(chain(*rivals.values()))
-    values = report.differences(rival, runs) if rival else report.kept(runs)
     return Outcome(
-        ours=report.mean_difference(rival, runs) if rival else float(np.mean(values)),
+        ours=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         error=report.standard_error(values),
         runs=runs,
         rival=rival,
-        missing=tuple(METHODS[name].label for name, found in rivals.items() if not found),
+        missing=missing,
     )
 
 

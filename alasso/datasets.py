@@ -97,7 +97,8 @@ def _write_prepared(dataset: Dataset, folder: Path) -> None:
         unfinished.mkdir()
         for part in PARTS:
             np.save(unfinished / f"{part}.npy", getattr(dataset, part).numpy())
-        (unfinished / "dataset.json").write_text(json.dumps({"sha256": dataset.sha256, "classes": dataset.classes}))
+        about = json.dumps({"sha256": dataset.sha256, "classes": dataset.classes})
+        (unfinished / "dataset.json").write_text(about, encoding="utf-8")
         os.replace(unfinished, folder)
 
 
@@ -107,7 +108,7 @@ def _read_prepared(name: str, folder: Path) -> Dataset:
     Every byte is checked every time: once the files are in the page cache, that takes about a second for each GB.
     """
     with readable(folder):
-        about = json.loads((folder / "dataset.json").read_text())
+        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         arrays = [np.load(folder / f"{part}.npy", mmap_mode="c") for part in PARTS]
         dataset = _dataset(name, arrays, about["classes"])
         if dataset.sha256 != about["sha256"]:

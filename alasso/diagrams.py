@@ -48,10 +48,10 @@ def valleys(
 
     A circle is where a path starts, a disc where it ends."""
     grid = np.meshgrid(x, y)
-    for loss, colour, dash in zip(losses, ("0.55", "0.55"), ("dashed", "solid"), strict=False):
+    for loss, dash in zip(losses, ("dashed", "solid"), strict=False):
         values = loss(*grid)
         levels = values.max() * np.linspace(0.12, 1, 7) ** 2
-        ax.contour(*grid, values, levels=levels, colors=colour, linestyles=dash, linewidths=1, zorder=0)
+        ax.contour(*grid, values, levels=levels, colors="0.55", linestyles=dash, linewidths=1, zorder=0)
     for name, (path, colour) in paths.items():
         ax.plot(*path.T, color=colour, linewidth=2.2)
         ax.plot(*path[0], "o", color=colour, markersize=7, markerfacecolor="white")

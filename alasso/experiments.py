@@ -79,9 +79,8 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
     usual = Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
     protocol_names = {f.name for f in fields(Protocol)}
-    protocol, hyperparameters = {}, {}
+    known, protocol, hyperparameters = _settings(usual), {}, {}
     for name, typed in (settings or {}).items():
-        known = _settings(usual)
         check_name(f"setting {name!r} of {method}", name, known)
         target = protocol if name in protocol_names else hyperparameters
         target[name] = _value(name, typed, known[name])

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from alasso import claims, plots, report, results, trials
 from alasso.experiments import Experiment, experiment
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES
-from alasso.protocol import brief
 from alasso.results import Run
 from alasso.search import GRIDS, candidates
 
@@ -22,10 +21,12 @@ USUAL = ", the literature's"
 def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]:
     """By method, the best first, and by weight of the past, in words: its runs, a list for each of WEIGHED."""
     groups = {}
-    for name in [name for name in METHODS if name not in BOUNDS]:
+    for name in METHODS:
+        if name in BOUNDS:
+            continue
         tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates("pmnist30", name)]
-        found = {_weight(pair[0]): [report.recorded(one, folder) for one in pair] for pair in tried}
-        found = {words: mine for (_, words), mine in sorted(found.items()) if any(mine)}
+        by_weight = {_weight(pair[0]): [report.recorded(one, folder) for one in pair] for pair in tried}
+        found = {words: mine for (_, words), mine in sorted(by_weight.items()) if any(mine)}
         if found:
             groups[name] = found
 
@@ -41,7 +42,7 @@ def _weight(chosen: Experiment) -> tuple[float, str]:
     usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
     if "c" not in own:
         return 0.0, "none"
-    others = [f"{name} = {brief(own[name])}" for name in own if own[name] != usual[name] and name != "c"]
+    others = [f"{name} = {report.brief(own[name])}" for name in own if own[name] != usual[name] and name != "c"]
     return own["c"], ", ".join([f"{own['c']:g}", *others]) + USUAL * (own == usual)
 
 
@@ -79,15 +80,11 @@ def overview() -> str:
 
 
 def _kept(runs: list[Run]) -> str:
-    return f"{report.percent(report.kept(runs))} % {_seeds(runs)}"
-
-
-def _seeds(runs: list[Run]) -> str:
-    return f"({len(runs)} seed{'s' * (len(runs) > 1)})"
+    return f"{report.percent(report.kept(runs))} % ({len(runs)} seed{'s' * (len(runs) > 1)})"
 
 
 def _said_of_weights(folder: Path) -> list[str]:
-    at = {claim.settings["a"]: claim.paper for claim in claims.load() if claim.what.startswith("30 tasks, a =")}
+    at = claims.table_1("pmnist30")
     full, short = (report.of_preset(preset, folder) for preset in WEIGHED)
     late, early = (
         trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
@@ -101,8 +98,8 @@ def _said_of_weights(folder: Path) -> list[str]:
         f"{full['alasso-published'][0].hyperparameters['a']:g}.",
         f"**Other weights change the order.** ALASSO's best of those tried is {early:g} at five epochs and {late:g} at "
         f"twenty. At five, SI with $c$ = 1 keeps {_kept(si)}, ALASSO with the same $c$ "
-        f"{_kept(short['alasso-published'])}; at twenty, {METHODS[rival[0].method].label} with $c$ = "
-        f"{rival[0].hyperparameters['c']:g} keeps most of all others, {_kept(rival)}. ALASSO's $a$ was found on "
+        f"{_kept(short['alasso-published'])}; at twenty, {report.name(rival[0])} keeps "
+        f"most of all others, {_kept(rival)}. ALASSO's $a$ was found on "
         "this benchmark, by its authors; the others' weights come from shorter streams or other networks. Only a "
         "search at twenty epochs, the same for all, would settle it.",
     ]

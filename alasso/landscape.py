@@ -9,7 +9,7 @@ change, so that rises far below the loss itself are still right.
 
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -207,7 +207,7 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
         "path_integral_sum": first.path_integral.double().sum().item(),
         "epochs": [epoch._asdict() for epoch in first.epochs],
         "layer": measured.layer.tolist(),
-        **{name: [float(f"{value:.6g}") for value in asdict(measured)[name]] for name in COLUMNS},
+        **{name: [float(f"{value:.6g}") for value in getattr(measured, name)] for name in COLUMNS},
     }
     # One entry a line: a record that a person can skim and a diff can show.
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
@@ -218,7 +218,7 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
 
 def load(file: Path) -> tuple[Sample, dict]:
     """A measurement and the rest of its record."""
-    record = json.loads(file.read_text())
+    record = json.loads(file.read_text(encoding="utf-8"))
     columns = {field.name: np.array(record.pop(field.name)) for field in fields(Sample)}
     return Sample(**columns), record
 

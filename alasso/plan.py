@@ -105,29 +105,32 @@ class Costs:
         similar = [known for known in self.records if known[2].network == wanted.network]
         if not similar:
             return None
-        work = _work(experiment.method, wanted)
-        ratios = {name: work / _work(run.method, protocol) for name, run, protocol in similar}
 
-        def distance(known: tuple[str, Run, Protocol]) -> tuple:
-            name, run, protocol = known
-            return max(ratios[name], 1 / ratios[name]), run.loop != "reference", -_of_an_epoch(run, protocol)
+        def ratio(known: tuple[str, Run, Protocol]) -> float:
+            _, run, protocol = known
+            return _work(experiment.method, wanted) / _work(run.method, protocol)
 
-        nearest = min(distance(known)[0] for known in similar)
-        name, run, protocol = max(
-            (k for k in similar if isclose(distance(k)[0], nearest)), key=lambda k: distance(k)[1:]
+        def distance(known: tuple[str, Run, Protocol]) -> float:
+            return max(ratio(known), 1 / ratio(known))
+
+        nearest = min(map(distance, similar))
+        chosen = min(
+            (known for known in similar if isclose(distance(known), nearest)),
+            key=lambda known: (known[1].loop == "reference", _of_an_epoch(*known[1:])),
         )
+        (name, run, protocol), scale = chosen, ratio(chosen)
         epoch = _of_an_epoch(run, protocol)
         basis = f"{name}: {epoch:.3g} core-seconds an epoch"
-        if not isclose(ratios[name], 1):
-            basis += f", × {ratios[name]:.3g} for its work"
+        if not isclose(scale, 1):
+            basis += f", × {scale:.3g} for its work"
         if run.method != experiment.method:
             basis += f", from a run of {METHODS[run.method].label if run.method in METHODS else run.method}"
-        return Estimate(epoch * ratios[name] * _epochs(experiment.method, wanted), basis)
+        return Estimate(epoch * scale * _epochs(experiment.method, wanted), basis)
 
 
 def _of_an_epoch(run: Run, protocol: Protocol) -> float:
     """Core-seconds."""
-    return sum(run.seconds) * run.threads / _epochs(run.method, protocol)
+    return run.core_seconds / _epochs(run.method, protocol)
 
 
 def _epochs(method: str, protocol: Protocol) -> float:

@@ -33,15 +33,19 @@ class Preset:
     """By method, what its authors chose for natural images and not for permuted MNIST."""
 
 
+PUBLISHED = ALASSO.published()
+
 METHODS = {
     "none": Method("plain training", NoSurrogate()),
     "si": Method("SI", SI()),
-    "alasso-published": Method("ALASSO, published", ALASSO.published()),
+    "alasso-published": Method("ALASSO, published", PUBLISHED),
     "alasso-paper": Method("ALASSO, paper", ALASSO(), {"permute_first": True}),
     # the ablations of Figures 5 and 7: one thing less than *published*
-    "alasso-si-importance": Method("ALASSO without perfect Ω", replace(ALASSO.published(), perfect=False)),
-    "alasso-symmetric": Method("ALASSO without asymmetry", replace(ALASSO.published(), a=1.0, epsilon=0.0)),
-    "alasso-coupled": Method("ALASSO without decoupling", replace(ALASSO.published(), a_prime=1.8, epsilon_prime=1e-6)),
+    "alasso-si-importance": Method("ALASSO without perfect Ω", replace(PUBLISHED, perfect=False)),
+    "alasso-symmetric": Method("ALASSO without asymmetry", replace(PUBLISHED, a=1.0, epsilon=0.0)),
+    "alasso-coupled": Method(
+        "ALASSO without decoupling", replace(PUBLISHED, a_prime=PUBLISHED.a, epsilon_prime=PUBLISHED.epsilon)
+    ),
     "ewc": Method("EWC", EWC()),
     "online-ewc": Method("online EWC", EWC(online=True)),
     "mas": Method("MAS", MAS()),

@@ -105,8 +105,3 @@ def text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def brief(value: object) -> str:
-    """A setting as a sentence or a table has it: 1 for 1.0."""
-    return f"{value:g}" if isinstance(value, float) else text(value)

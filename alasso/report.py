@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,10 @@ CELLS = "kept, % | seed by seed | learned, % | forgetting, points"
 
 
 def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
-    """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed."""
+    """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed.
+
+    Raises BadInput for a record that is torn or was made with other settings.
+    """
     folder = folder or results.folder()
     found = [path.stem.rpartition("-s")[2] for path in (folder / chosen.preset).glob(chosen.path(folder, "*").name)]
     return [chosen.load(folder, seed) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
@@ -39,8 +43,13 @@ def source(*things: Callable) -> str:
 def name(run: Run) -> str:
     """The method's, with the hyper-parameters that are not its own."""
     usual = vars(METHODS[run.method].surrogate)
-    changed = [f"{key} = {protocol.brief(value)}" for key, value in run.hyperparameters.items() if value != usual[key]]
+    changed = [f"{key} = {brief(value)}" for key, value in run.hyperparameters.items() if value != usual[key]]
     return METHODS[run.method].label + (f" with {', '.join(changed)}" if changed else "")
+
+
+def brief(value: object) -> str:
+    """A setting as a sentence or a table has it: 1 for 1.0."""
+    return f"{value:g}" if isinstance(value, float) else protocol.text(value)
 
 
 def kept(runs: list[Run]) -> list[float]:
@@ -147,6 +156,15 @@ def leader(runs: dict[str, list[Run]]) -> str:
     )
 
 
+def strongest(
+    sides: Mapping[str, Iterable[Experiment]], folder: Path | None = None
+) -> tuple[list[Run], tuple[str, ...]]:
+    """By method, experiments: the runs of the one that keeps most, and the labels of methods without a run."""
+    found = {name: [recorded(one, folder) for one in made] for name, made in sides.items()}
+    missing = tuple(METHODS[name].label for name, mine in found.items() if not any(mine))
+    return most_kept(chain(*found.values())), missing
+
+
 def most_kept(groups: Iterable[list[Run]]) -> list[Run]:
     """Of groups of runs, a method with one setting each, that which keeps most on average; empty without any run."""
     return max(filter(None, groups), key=lambda mine: np.mean(kept(mine)), default=[])
@@ -214,7 +232,10 @@ def settings(*methods: str) -> str:
 
 
 def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
-    """The runs of every method that has a record at this preset, under its own settings or those of its search."""
+    """The runs of every method that has a record at this preset, under its own settings or those of its search.
+
+    Raises BadInput as `recorded` does.
+    """
     folder = folder or results.folder()
     # From the files, as not every method can be combined with every preset.
     present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
@@ -225,18 +246,22 @@ def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
 def benchmark(groups: Iterable[list[Run]]) -> str:
     """Markdown: what each group of runs kept, learned and forgot, with every seed, cost and command; best first.
 
-    A group is one method with one setting, seed by seed. The cost is that of the loop and precision of the command.
+    A group is one method with one setting, seed by seed, and not empty. The cost is that of the loop and precision of
+    the command.
     """
     rows = head(f"method | {CELLS} | core hours, fastest run | command for one seed")
     for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
         alike = [run for run in mine if (run.loop, run.precision) == (mine[0].loop, mine[0].precision)]
-        hours = min(sum(run.seconds) * run.threads for run in alike) / 3600
+        hours = min(run.core_seconds for run in alike) / 3600
         rows.append(f"| {name(mine[0])} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
     return "\n".join(rows)
 
 
 def conditions(preset: str, runs: list[Run]) -> str:
-    """A few sentences: data, tasks, network, training, and what made the runs. All share the fields that are said."""
+    """A few sentences: data, tasks, network, training, and what made the runs.
+
+    There is at least one, and all share what is said.
+    """
     chosen = runs[0].protocol
     classes = f" of {chosen['classes_per_task']} classes" if chosen["classes_per_task"] else ""
     moments = "reset between tasks" if chosen["reset_optimizer"] else "kept from task to task"

@@ -113,7 +113,7 @@ class Progress:
         elif self.estimates[job]:
             run = results.load(job.path(folder))
             self.expected += self.estimates[job].core_seconds
-            self.took += sum(run.seconds) * run.threads
+            self.took += run.core_seconds
         if not self.live:
             ended = len(self.estimates) - len(self.waiting)
             what = f"failed, {_line(error)}" if error else "done"

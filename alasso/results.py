@@ -56,13 +56,19 @@ class Run:
 
     @property
     def again(self) -> str:
-        """The command with the loop and the precision that made this record, whatever the machine.
+        """The command with the loop, the precision and the device that made this record, whatever the machine.
 
         `command` alone trains by the fast loop, in bfloat16 where the processor has it. What is left is the rounding,
         of other libraries and processors.
         """
         missing = "--reference" if self.loop == "reference" else f"--precision {self.precision}"
-        return self.command if missing.split()[0] in self.command.split() else f"{self.command} {missing}"
+        words = [self.command] + [missing] * (missing.split()[0] not in self.command.split())
+        return " ".join(words + [f"--device {self.device}"] * (self.device != "cpu"))
+
+    @property
+    def core_seconds(self) -> float:
+        """How long it took, times its threads."""
+        return sum(self.seconds) * self.threads
 
 
 def project() -> Path:
@@ -110,7 +116,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 def load(path: Path) -> Run:
     """Read a record. Raises BadInput for a file that is torn, of another schema, or not a record at all."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}; this version of alasso reads schema {SCHEMA}")
         new = {f.name: f.default for f in fields(Run) if f.default is not MISSING}
@@ -168,7 +174,7 @@ def provenance() -> dict:
 def git(*arguments: str) -> str | None:
     """What git prints in this checkout; None if it fails, or there is none."""
     try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

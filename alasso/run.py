@@ -221,7 +221,8 @@ def _refuse_diverged(path: Path) -> None:
     note = path.with_suffix(".diverged")
     if note.exists():
         checkpoint.remove(path)  # it may have been killed before it did
-        raise Diverged(f"{note.read_text().splitlines()[0]}; delete {note} to try again")
+        message, *_ = note.read_text(encoding="utf-8").splitlines()
+        raise Diverged(f"{message}; delete {note} to try again")
 
 
 @contextmanager

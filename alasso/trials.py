@@ -7,8 +7,7 @@ import numpy as np
 
 from alasso.experiments import experiment
 from alasso.presets import METHODS
-from alasso.protocol import brief
-from alasso.report import head, kept, most_kept, percent, recorded
+from alasso.report import brief, head, kept, most_kept, percent, recorded
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from alasso import datasets, results, run
+from alasso import datasets, fast, results, run
 from alasso.errors import BadInput, Interrupted
 from alasso.experiments import Experiment
 from alasso.plan import Job, missing
@@ -28,7 +28,7 @@ ATTEMPTS = 3  # for a run whose process is killed; Dask's own number is one more
 def runs(experiments: Iterable[Experiment], seeds: Iterable[int], folder: Path) -> list[list[Run]]:
     """For every experiment its records, seed by seed; missing ones are computed first.
 
-    A run that fails does not stop the others; then the first failure is raised.
+    A run that fails does not stop the others; then the first failure is raised. Raises what `compute` does, too.
     """
     experiments, seeds = list(experiments), list(seeds)
     wanted = [Job(experiment, seed) for experiment in experiments for seed in seeds]
@@ -94,7 +94,7 @@ def _write_log(job: Job, folder: Path, error: Exception | None) -> None:
         log.unlink(missing_ok=True)
         if error:
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text("".join([f"{job.command}\n\n", *traceback.format_exception(error)]))
+            log.write_text("".join([f"{job.command}\n\n", *traceback.format_exception(error)]), encoding="utf-8")
 
 
 def cores() -> int:
@@ -145,7 +145,11 @@ class Processes:
         pool = self._idle.pop()
         # A process inherits that it ignores Ctrl-C, which is its parent's to hear, until its run listens itself.
         with _within_limits(self._count), run.signals(signal.SIG_IGN, signal.SIGINT):
-            future = pool.submit(function, *arguments)
+            try:
+                future = pool.submit(function, *arguments)
+            except BrokenProcessPool:  # it was killed while it had nothing to do
+                pool = _pool()
+                future = pool.submit(function, *arguments)
         self._busy[future] = pool
         return future
 
@@ -206,8 +210,9 @@ class Cluster:
 def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) -> Run:
     """One run in a process of its own.
 
-    Without a folder it is on another machine: it leaves no record or note behind when it ends, and raises BadInput if
-    its `run.CODE` is another, or its process has threads for other runs.
+    Without a folder it is on another machine: its record stays under the home there, for who asks again after a lost
+    connection. It leaves no note behind, and raises BadInput if its `run.CODE` is another, or its process has threads
+    for other runs.
     """
     torch.set_num_threads(1)
     if folder is not None:
@@ -220,14 +225,12 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) ->
         commit = results.provenance()["commit"]
         raise BadInput(f"this worker has other code of alasso, of commit {commit}; give it what the others have")
     # A home is shared by the machines of most clusters: then a run that was killed on one goes on from its checkpoint
-    # on another. Where it is not, the run begins again.
-    folder = Path("~/.cache/alasso/runs").expanduser() / code[:12]
-    path = experiment.path(folder, seed)
+    # on another of the same precision. Where it is not, the run begins again.
+    folder = Path("~/.cache/alasso/runs").expanduser() / code[:12] / fast.native_precision("cpu")
     try:
         return run.run(experiment, seed, folder, progress=False)
     finally:
-        for left in (path, path.with_suffix(".diverged")):
-            left.unlink(missing_ok=True)
+        experiment.path(folder, seed).with_suffix(".diverged").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -55,16 +55,16 @@ def table(preset: str, runs: list[Run]) -> str:
     torch = sorted({run.versions["torch"] for run in runs})
     said = [report.leader(report.of_preset(preset)), note]  # the leader of all that ran, not of those shown
     lines += ["", " ".join(filter(None, said))]
-    precisions = {run.precision: [] for run in sorted(runs, key=lambda run: run.precision)}
-    for method, mine in groups.items():
-        for precision in {run.precision for run in mine}:
-            precisions[precision].append(METHODS[method].label)
+    precisions = {
+        precision: [METHODS[m].label for m, mine in groups.items() if precision in {run.precision for run in mine}]
+        for precision in sorted({run.precision for run in runs})
+    }
     made = [name + f" ({'; '.join(of)})" * (len(precisions) > 1) for name, of in precisions.items()]
     several = "Mean ± sample standard deviation over seeds; " * any(len(mine) > 1 for mine in groups.values())
-    lines += [
+    lines.append(
         f"{several or 'One seed each; '}commit {report.commits(runs)}, PyTorch {', '.join(torch)}, "
         f"matrix products in {', '.join(made)}."
-    ]
+    )
     return "\n".join(lines)
 
 

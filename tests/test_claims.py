@@ -1,5 +1,6 @@
 """Verdicts on the papers' numbers, from records made up for the purpose."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_a_difference_is_over_the_seeds_that_both_have(tmp_path):
     write(tmp_path, "si", 2, 0.7)
     found = claims.outcome(claim, PRESET, tmp_path)
     assert (found.ours, found.error, found.verdict(claim)) == (pytest.approx(0.05), 0, "lower")
+    write(tmp_path, "ewc", 7, 0.7)
+    assert claims.outcome(replace(claim, against=("ewc",)), PRESET, tmp_path) is None  # no seed that both have
 
 
 def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from alasso import cli, pages, reproduce, results, workers
+from alasso import cli, fast, pages, reproduce, results, workers
 from alasso import run as runner
 from alasso.errors import BadInput, Interrupted
 from alasso.experiments import experiment
@@ -208,6 +208,16 @@ def test_a_killed_process_loses_no_run(tmp_path):
     check_all(todo, outcomes, folder, tmp_path)
 
 
+def test_a_process_killed_while_it_has_nothing_to_do_is_replaced(tmp_path):
+    with workers.Processes(1) as engine:
+        first, second = wanted("none")
+        assert [error for _, error in workers.compute([first], tmp_path, engine)] == [None]
+        (idle,) = multiprocessing.active_children()
+        idle.kill()
+        idle.join()
+        assert [error for _, error in workers.compute([second], tmp_path, engine)] == [None]
+
+
 def stopped(chosen, seed, folder, code):
     raise Interrupted("saved; to go on: the command", signal.SIGTERM)
 
@@ -268,13 +278,19 @@ def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
     scratch = tmp_path / "home" / ".cache" / "alasso" / "runs"
     with workers.Cluster(cluster.scheduler_address) as engine:
         assert engine.slots() == 2
-        started = scratch / runner.CODE[:12] / "pmnist-tiny"
+        started = scratch / runner.CODE[:12] / fast.native_precision("cpu") / "pmnist-tiny"
         thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
         outcomes = list(workers.compute(todo, folder, engine))
         thread.join()
         assert not psutil.pid_exists(thread.killed)
     check_all(todo, outcomes, folder, tmp_path)
-    assert list(scratch.rglob("*.json")) == [], "records are where they were asked for, and nowhere else"
+    again = tmp_path / "again"
+    before = {path: path.stat().st_mtime_ns for path in scratch.rglob("*.json")}
+    with workers.Cluster(cluster.scheduler_address) as engine:
+        assert [error for _, error in workers.compute(todo, again, engine)] == [None] * len(todo)
+    assert before == {path: path.stat().st_mtime_ns for path in scratch.rglob("*.json")}, "trained twice"
+    for job in todo:
+        assert job.path(again).read_bytes() == job.path(folder).read_bytes()
 
 
 def test_dask_reports_a_failure_and_refuses_other_code(cluster, targets, drawn, tmp_path, capsys, monkeypatch):

@@ -103,8 +103,10 @@ def test_a_record_of_another_schema_is_refused(tiny, tmp_path):
         ("reference", "float32", "run --reference", "run --reference"),
     ],
 )
-def test_the_command_that_makes_it_again_names_loop_and_precision(tiny, loop, precision, command, again):
-    assert replace(tiny[0], loop=loop, precision=precision, command=command).again == again
+def test_the_command_that_makes_it_again_names_loop_precision_and_device(tiny, loop, precision, command, again):
+    run = replace(tiny[0], loop=loop, precision=precision, command=command)
+    assert run.again == again
+    assert replace(run, device="cuda").again == f"{again} --device cuda"
 
 
 def test_a_record_older_than_the_field_was_made_by_the_reference_loop(tiny, tmp_path):
