@@ -133,3 +133,9 @@ def test_on_split_tiny_imagenet_si_passes_single_task_and_alasso_does_not_as_the
     si, single, alasso = (report.kept(mine)[0] for mine in runs.values())
     assert si > single > alasso
     assert report.learned(runs["si"])[0] > single, "by what tasks give each other"
+    assert "tasks are learned far better than by new networks, and forgotten." in said_by("split_tiny")
+    assert "With the smaller one little more is learned than by new networks." in said_by("split_tiny")
+    softer = report.recorded(experiment("split-tiny-64", "alasso-published", {"epochs": "15"}))
+    assert report.learned(softer)[0] > single + 0.1
+    assert report.forgotten(softer)[0] > 0.2
+    assert 0 < report.learned(runs["alasso-published"])[0] - single < 0.02
