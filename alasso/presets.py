@@ -102,7 +102,7 @@ PRESETS = {
     "split-tiny": Preset(
         "Tiny ImageNet at 224×224 in 30 tasks of 6 classes, Table D (Figure 9). Epochs and optimiser: as split-cifar.",
         Protocol("tiny-imagenet", 30, classes_per_task=6, network="table-d", epochs=60, reset_optimizer=True),
-        cost="a day and a half on one core that multiplies in bfloat16, three to four in float32: twelve times "
+        cost="more than a day on one core that multiplies in bfloat16, three to four in float32: twelve times "
         "split-tiny-64; not measured",
         expect="average accuracy: ALASSO .594, single task .589, SI about 10 points below ALASSO (Figure 9)",
         hyperparameters={"si": {"damping": 1e-3}},
