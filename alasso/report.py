@@ -78,10 +78,15 @@ def cells(runs: list[Run]) -> str:
 
 
 def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
-    """Markdown: by name, what runs of one experiment kept, learned and forgot, and the command for one seed."""
-    rows = head(f"{heading} | {CELLS} | command for one seed")
-    rows += [f"| {name} | {cells(mine)} | `{mine[0].again}` |" for name, mine in groups.items()]
-    return "\n".join(rows)
+    """Markdown: by name, what runs of one experiment kept, learned and forgot; folded, the commands."""
+    rows = head(f"{heading} | {CELLS}") + [f"| {name} | {cells(mine)} |" for name, mine in groups.items()]
+    return "\n".join([*rows, commands(groups.items())])
+
+
+def commands(groups: Iterable[tuple[str, list[Run]]]) -> str:
+    """Markdown to follow a table: by name, the command for the first seed of some runs; folded, as they are long."""
+    lines = [f"- {name}: `{mine[0].again}`" for name, mine in groups]
+    return "\n".join(["", "<details><summary>Commands</summary>", "", *lines, "", "</details>"])
 
 
 def each(runs: list[Run]) -> str:
@@ -244,17 +249,18 @@ def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
 
 
 def benchmark(groups: Iterable[list[Run]]) -> str:
-    """Markdown: what each group of runs kept, learned and forgot, with every seed, cost and command; best first.
+    """Markdown: what each group of runs kept, learned and forgot, with every seed and cost; best first; the commands.
 
     A group is one method with one setting, seed by seed, and not empty. The cost is that of the loop and precision of
     the command.
     """
-    rows = head(f"method | {CELLS} | core hours, fastest run | command for one seed")
-    for mine in sorted(groups, key=lambda mine: -np.mean(kept(mine))):
+    rows = head(f"method | {CELLS} | core hours, fastest run")
+    order = sorted(groups, key=lambda mine: -np.mean(kept(mine)))
+    for mine in order:
         alike = [run for run in mine if (run.loop, run.precision) == (mine[0].loop, mine[0].precision)]
         hours = min(run.core_seconds for run in alike) / 3600
-        rows.append(f"| {name(mine[0])} | {cells(mine)} | {hours:.2g} | `{mine[0].again}` |")
-    return "\n".join(rows)
+        rows.append(f"| {name(mine[0])} | {cells(mine)} | {hours:.2g} |")
+    return "\n".join([*rows, commands((name(mine[0]), mine) for mine in order)])
 
 
 def conditions(preset: str, runs: list[Run]) -> str:

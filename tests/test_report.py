@@ -45,8 +45,9 @@ def test_the_rows_and_sentences_of_a_page():
         "tasks; 1 parameters. 1 run, seed 0; reference loop in float32; commit 0000000."
     )
     slow = replace(one, seconds=[3600.0, 3600.0], threads=2)
-    assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 | `" in report.benchmark([[slow]])
-    assert "| 4 | `" in report.benchmark([[slow, replace(one, seed=1, precision="bfloat16")]]), "of another precision"
+    assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 |\n" in report.benchmark([[slow]])
+    assert f"\n- {report.name(slow)}: `{slow.again}`\n" in report.benchmark([[slow]])
+    assert "| 4 |\n" in report.benchmark([[slow, replace(one, seed=1, precision="bfloat16")]]), "of another precision"
     other = replace(one, method="ewc", hyperparameters={"c": 50.0, "fisher": "exact", "online": False, "decay": 0.5})
     assert report.name(other) == "EWC with fisher = exact, decay = 0.5"
     assert report.provenance([one, one]) == f"`{one.again}`, 2 seeds in all; commit 0000000, PyTorch 2."
@@ -148,7 +149,7 @@ def test_code_that_differed_from_its_commit_is_marked():
 
 def test_the_cost_is_that_of_the_fastest_run():
     slow, quick = recorded(0.5, seconds=[7200.0, 7200.0]), recorded(0.5, seed=1, seconds=[3600.0, 3600.0])
-    assert "| 2 | `" in report.benchmark([[slow, quick]])
+    assert "| 2 |\n" in report.benchmark([[slow, quick]])
 
 
 def test_runs_of_a_preset_are_those_of_the_folder(tmp_path):

@@ -1,15 +1,10 @@
-"""Runs in batch: none lost, none doubled, whoever is killed; and the pages that they make."""
+"""The command that makes figures: what it says, what it stops for, and the pages it makes."""
 
 import errno
 import json
-import multiprocessing
-import os
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,20 +12,15 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from alasso import cli, fast, pages, reproduce, results, workers
+from alasso import cli, pages, reproduce, workers
 from alasso import run as runner
-from alasso.errors import BadInput, Interrupted
+from alasso.errors import BadInput
 from alasso.experiments import experiment
-from alasso.plan import Job
 from alasso.presets import SCALES
 from alasso.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[1]
-LONG = {"epochs": "30"}  # long enough to be killed in
-CANNOT = {
-    "network": "table-c",
-    "classes_per_task": "2",
-}  # colour images, of which there are none here: fails when it runs
+CANNOT = {"network": "table-c", "classes_per_task": "2"}  # takes colour images, of which there are none here
 
 
 @pytest.fixture
@@ -168,86 +158,6 @@ def test_a_torn_record_is_named_before_anything_runs(targets, tmp_path, capsys):
     assert list(tmp_path.rglob("*.json")) == [torn]
 
 
-def wanted(*methods, **settings) -> list[Job]:
-    return [Job(experiment("pmnist-tiny", m, settings), seed) for m in methods for seed in (0, 1)]
-
-
-def killer(started: Path, pids) -> threading.Thread:
-    """Kills the first of the processes, a moment after a run has begun to train."""
-
-    def kill():
-        for _ in range(6000):
-            if started.exists():
-                break
-            time.sleep(0.02)
-        time.sleep(0.3)
-        thread.killed = pids()[0]
-        os.kill(thread.killed, signal.SIGKILL)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
-
-
-def check_all(todo, outcomes, folder, tmp_path):
-    """Every run ended once, well, and as it does on its own."""
-    assert Counter(job for job, _ in outcomes) == Counter(todo)
-    assert [error for _, error in outcomes if error] == []
-    assert sorted(folder.rglob("*.json")) == sorted(job.path(folder) for job in todo)
-    ((alone,),) = workers.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
-    assert alone.matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
-
-
-def test_a_killed_process_loses_no_run(tmp_path):
-    folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
-    with workers.Processes(2) as engine:
-        thread = killer(folder / "pmnist-tiny", lambda: [child.pid for child in multiprocessing.active_children()])
-        outcomes = list(workers.compute(todo, folder, engine))
-        thread.join()
-        assert not psutil.pid_exists(thread.killed)
-    check_all(todo, outcomes, folder, tmp_path)
-
-
-def test_a_process_killed_while_it_has_nothing_to_do_is_replaced(tmp_path):
-    with workers.Processes(1) as engine:
-        first, second = wanted("none")
-        assert [error for _, error in workers.compute([first], tmp_path, engine)] == [None]
-        (idle,) = multiprocessing.active_children()
-        idle.kill()
-        idle.join()
-        assert [error for _, error in workers.compute([second], tmp_path, engine)] == [None]
-
-
-def stopped(chosen, seed, folder, code):
-    raise Interrupted("saved; to go on: the command", signal.SIGTERM)
-
-
-def test_a_run_that_a_signal_has_stopped_stops_the_batch_and_has_not_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_train", stopped)
-    with pytest.raises(KeyboardInterrupt), workers.Processes(1) as engine:
-        list(workers.compute(wanted("si"), tmp_path, engine))
-    assert list(tmp_path.rglob("*.log")) == []
-
-
-def test_a_run_whose_process_always_dies_is_given_up_and_the_others_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_train", deadly)
-    todo = wanted("none", "si")
-    with workers.Processes(2) as engine:
-        outcomes = dict(workers.compute(todo, tmp_path, engine))
-    assert outcomes.keys() == {*todo}
-    assert {job.seed: str(error) for job, error in outcomes.items() if error} == {
-        1: "its process was killed 3 times; is there memory enough?"
-    }
-    assert sum(error is None for error in outcomes.values()) == 2
-    assert "killed 3 times" in workers.log_path(todo[1], tmp_path).read_text()
-
-
-def deadly(chosen, seed, folder, code):
-    if seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return runner.run(chosen, seed, folder, progress=False)
-
-
 def test_processes_leave_with_their_parent(tmp_path):
     code = "from alasso import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
     arguments = ["reproduce", "figure-j", "--seeds", "9", "--workers", "2", "--results", str(tmp_path)]
@@ -261,53 +171,6 @@ def test_processes_leave_with_their_parent(tmp_path):
     parent.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
-
-
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    """A scheduler and two worker processes on the loopback, whose home is empty."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tcp://", dashboard_address=None
-    ) as running:
-        yield running
-
-
-def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
-    folder, todo = tmp_path / "results", wanted("none", "si", **LONG)
-    scratch = tmp_path / "home" / ".cache" / "alasso" / "runs"
-    with workers.Cluster(cluster.scheduler_address) as engine:
-        assert engine.slots() == 2
-        started = scratch / runner.CODE[:12] / fast.native_precision("cpu") / "pmnist-tiny"
-        thread = killer(started, lambda: [worker.pid for worker in cluster.workers.values()])
-        outcomes = list(workers.compute(todo, folder, engine))
-        thread.join()
-        assert not psutil.pid_exists(thread.killed)
-    check_all(todo, outcomes, folder, tmp_path)
-    again = tmp_path / "again"
-    before = {path: path.stat().st_mtime_ns for path in scratch.rglob("*.json")}
-    with workers.Cluster(cluster.scheduler_address) as engine:
-        assert [error for _, error in workers.compute(todo, again, engine)] == [None] * len(todo)
-    assert before == {path: path.stat().st_mtime_ns for path in scratch.rglob("*.json")}, "trained twice"
-    for job in todo:
-        assert job.path(again).read_bytes() == job.path(folder).read_bytes()
-
-
-def test_dask_reports_a_failure_and_refuses_other_code(cluster, targets, drawn, tmp_path, capsys, monkeypatch):
-    address = ["--scale", "tiny", "--dask", cluster.scheduler_address]
-    assert command(tmp_path, "figure-x", *address) == 1
-    assert capsys.readouterr().err.count("it takes colour images") == 2
-    assert len(list(tmp_path.glob("pmnist-tiny/*.json"))) == 2
-    monkeypatch.setattr(runner, "CODE", "f" * 64)
-    assert command(tmp_path, "figure-4", *address) == 1
-    assert "this worker has other code of alasso, of commit" in capsys.readouterr().err
-
-
-def test_a_worker_with_threads_for_several_runs_is_refused(targets, drawn, tmp_path, capsys):
-    way = {"processes": True, "host": "127.0.0.1", "dashboard_address": None}
-    with LocalCluster(n_workers=1, threads_per_worker=2, **way) as two:
-        assert command(tmp_path, "figure-4", "--scale", "tiny", "--dask", two.scheduler_address) == 1
-    assert "this worker has several threads, and a run needs a process to itself" in capsys.readouterr().err
 
 
 def test_a_batch_that_is_terminated_saves_its_runs_and_says_how_to_go_on(tmp_path):
@@ -324,6 +187,13 @@ def test_a_batch_that_is_terminated_saves_its_runs_and_says_how_to_go_on(tmp_pat
     assert parent.returncode == 130
     assert "stopped: 0 of 2 runs are done; the same command goes on" in said
     assert "leaked" not in said
+
+
+def test_a_worker_with_threads_for_several_runs_is_refused(targets, drawn, tmp_path, capsys):
+    way = {"processes": True, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(n_workers=1, threads_per_worker=2, **way) as two:
+        assert command(tmp_path, "figure-4", "--scale", "tiny", "--dask", two.scheduler_address) == 1
+    assert "this worker has several threads, and a run needs a process to itself" in capsys.readouterr().err
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys):
