@@ -81,7 +81,7 @@ PRESETS = {
         expect="average accuracy after 10 tasks: SI .969, plain training .574 (stored results of ganguli-lab/pathint)",
     ),
     "pmnist30": Preset(
-        "Permuted MNIST, 30 tasks (Figures 4–7 left, J, K, Table 1).",
+        "Permuted MNIST, 30 tasks (Figures 5 and 6 left, J, K, Table 1; taken for Figures 4 and 7, too).",
         Protocol(tasks=30),
         cost="70 minutes to 2.3 hours on one core that multiplies in bfloat16, measured in results/pmnist30",
         expect="average accuracy after 30 tasks: ALASSO .94, about 15 points above all others (Table 1, Figure 5)",

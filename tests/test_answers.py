@@ -42,7 +42,25 @@ def test_an_answer_needs_more_than_chance(tmp_path, ours, theirs, answer):
     gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
     assert found.points == pytest.approx(statistics.mean(gaps))
     assert found.error == pytest.approx(statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else 0)
-    assert (found.seeds, found.missing, found.answer(AHEAD.needed)) == (len(ours), (), answer)
+    assert (found.seeds, found.missing, found.answer(AHEAD)) == (len(ours), (), answer)
+
+
+@pytest.mark.parametrize(
+    ("ours", "answer"),
+    [
+        ([0.8], "no"),  # .09 beyond the bound of .01, to either side
+        ([0.6], "no"),
+        ([0.7], "not settled"),
+        ([0.701, 0.702, 0.703], "yes"),
+        ([0.72, 0.73, 0.74], "no"),
+        ([0.67, 0.72, 0.74], "not settled"),
+    ],
+)
+def test_two_that_are_said_to_keep_the_same_may_differ_neither_way(tmp_path, ours, answer):
+    write(tmp_path, "alasso-published", ours)
+    write(tmp_path, "si", [0.7] * len(ours))
+    same = Question("both keep the same", 0.01, {"si": ({},)}, (HERE,), same=True)
+    assert answers.lead(same, HERE, tmp_path).answer(same) == answer
 
 
 def test_the_best_setting_of_the_best_rival_counts_and_one_without_a_run_leaves_it_open(tmp_path):
@@ -52,9 +70,9 @@ def test_the_best_setting_of_the_best_rival_counts_and_one_without_a_run_leaves_
     write(tmp_path, "si", [0.6], settings={"c": "1"})
     found = answers.lead(AHEAD, HERE, tmp_path)
     assert (found.points, found.seeds, found.missing) == (pytest.approx(0.3), 1, ("plain training",))
-    assert found.answer(AHEAD.needed) == "not settled", "plain training may be nearer"
+    assert found.answer(AHEAD) == "not settled", "plain training may be nearer"
     write(tmp_path, "si", [0.85], settings={"c": "1"})
-    assert answers.lead(AHEAD, HERE, tmp_path).answer(AHEAD.needed) == "no", "whatever plain training does"
+    assert answers.lead(AHEAD, HERE, tmp_path).answer(AHEAD) == "no", "whatever plain training does"
     row = "| ALASSO is ahead of both | **no**, at most +5.0 over SI with c = 1 (here, 1 seed) | not run |"
     assert answers.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
 
