@@ -7,24 +7,24 @@ import numpy as np
 
 from alasso.experiments import experiment
 from alasso.presets import METHODS
-from alasso.report import brief, head, kept, most_kept, percent, recorded
+from alasso.report import brief, forgotten, head, kept, learned, most_kept, percent, recorded
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS
 
 
 def table(target: str, folder: Path | None = None) -> str:
-    """Markdown: the settings that a search tried and their accuracy on held-out images, the best in bold."""
+    """Markdown: what each setting of a search kept, learned and forgot, on held-out images; the best in bold."""
     chosen = TARGETS[target]
     made = chosen.experiments()
     tasks = made[0].protocol.tasks
-    rows = head(f"{METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, held-out images, %")
-    kept_by = [kept(recorded(tried, folder)) for tried in made]
-    best = max((np.mean(values) for values in kept_by if values), default=None)
-    for settings, values in zip(chosen.variations, kept_by, strict=True):
+    rows = head(f"{METHODS[chosen.methods[0]].label} | kept of {tasks} tasks, % | learned, % | forgetting, points")
+    trials = [recorded(tried, folder) for tried in made]
+    best = most_kept(trials)
+    for settings, runs in zip(chosen.variations, trials, strict=True):
         name = ", ".join(f"{key} = {value}" for key, value in _tried(settings).items())
-        score = f"{100 * np.mean(values):.1f}" if values else "not run yet"
-        rows.append(f"| {name} | {f'**{score}**' if values and np.mean(values) == best else score} |")
+        share, *others = [percent(of(runs)) for of in (kept, learned, forgotten) if runs] or ["not run yet", "", ""]
+        rows.append(f"| {name} | {f'**{share}**' if runs and runs == best else share} | {' | '.join(others)} |")
     return "\n".join(rows)
 
 

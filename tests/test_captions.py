@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from itertools import pairwise
 
 import numpy as np
 
@@ -41,10 +40,11 @@ def test_more_epochs_help_whom_the_caption_says():
 
 
 def test_the_curve_of_table_1_rises_as_the_page_says():
-    assert "ours rises from 1 to 3 and is level from there" in said_by("steepness")
-    shares = [kept("pmnist30-short", "alasso-published", a=a) for a in ("1", "2", "3", "4", "5")]
-    assert shares[:3] == sorted(shares[:3])
-    assert max(shares[2:]) - min(shares[2:]) < 0.015 < shares[2] - shares[1]
+    assert "ours rises from 1 to 2, and from there by about as much as seeds differ." in said_by("steepness")
+    low, *high = (kept("pmnist30-short", "alasso-published", a=a) for a in ("1", "2", "3", "4", "5"))
+    seeds = report.kept(report.recorded(experiment("pmnist30-short", "alasso-published")))
+    assert max(high) - high[0] < 1.2 * np.ptp(seeds)
+    assert high[0] - low > 0.05
 
 
 def test_every_part_of_alasso_keeps_something_as_the_page_says():
@@ -57,15 +57,15 @@ def test_every_part_of_alasso_keeps_something_as_the_page_says():
 
 def test_weights_of_the_past_count_as_the_caption_says():
     assert (
-        "ALASSO as published ends highest; with ten times its c it falls back to where SI with c = 1 ends: here the "
-        "weight counts about as much as the method."
+        "ALASSO as published ends highest; with ten times its c it ends a little below SI with c = 1 (one seed each): "
+        "for ALASSO that weight counts about as much as the step from SI to it."
     ) in said_by("weight_and_epochs")
     ours, heavy = kept("pmnist30", "alasso-published"), kept("pmnist30", "alasso-published", c="10")
     si, light = kept("pmnist30", "si", c="1"), kept("pmnist30", "si")
     rivals = [kept("pmnist30", "mas", c="0.003"), *(kept("pmnist30", name) for name in ("ewc", "mas", "none"))]
     assert ours > max(heavy, si, light, *rivals) + 0.05
-    assert abs(heavy - si) < 0.04
-    assert abs(heavy - light) < 0.05, "as far from ours by its weight as by the method"
+    assert 0 < si - heavy < 0.04
+    assert abs((ours - heavy) - (ours - si)) < 0.04, "by its weight as far from ours as by the method"
 
 
 def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
@@ -83,16 +83,12 @@ def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
     assert none.min() < 0 < none.max()
 
 
-def test_table_1_at_fewer_epochs_is_lower_and_levels_off_later_as_the_caption_says():
-    assert "with five epochs all is lower, and the curve levels off at a larger a" in said_by("steepness")
+def test_table_1_at_fewer_epochs_is_lower_and_rises_as_the_caption_says():
+    assert "with five epochs all is lower, and a = 2 keeps more than .8 and 1." in said_by("steepness")
     paper = claims.table_1("pmnist30")
     ours = {a: kept("pmnist30-short", "alasso-published", a=a) for a in paper}
     assert all(ours[a] < paper[a] for a in paper)
-    level = [
-        next(a for a, following in pairwise(sorted(curve, key=float)) if curve[following] - curve[a] < 0.01)
-        for curve in (paper, {a: share for a, share in ours.items() if float(a) >= 1})
-    ]
-    assert float(level[0]) < float(level[1])
+    assert max(ours["0.8"], ours["1"]) < ours["2"]
 
 
 def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
