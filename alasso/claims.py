@@ -14,7 +14,7 @@ from alasso import report, results
 from alasso.experiments import Experiment
 from alasso.presets import PRESETS, SCALES
 from alasso.results import Run
-from alasso.search import candidates, tuned
+from alasso.search import counted, tuned
 
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""
@@ -46,13 +46,9 @@ class Claim:
     def rivals(self, preset: str) -> dict[str, list[Experiment]]:
         """What it is held against, by method: one for each setting that counts.
 
-        That of its search; where none was taken over, on permuted MNIST, its own and all that were tried.
+        That which its search settled on, or all that were tried.
         """
-        settled = not preset.startswith("pmnist")
-        return {
-            name: [tuned(preset, name, one) for one in (({},) if settled else candidates("pmnist30", name))]
-            for name in self.against
-        }
+        return {name: [tuned(preset, name, one) for one in counted(preset, name)] for name in self.against}
 
 
 @dataclass(frozen=True)

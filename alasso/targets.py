@@ -36,10 +36,9 @@ class Target:
         check_name(f"scale {scale!r}", scale, SCALES)
         if self.search and scale != "paper":
             raise BadInput(f"a search for {self.preset} at scale {scale!r}: it has one, take --scale paper")
-        if self.preset not in SCALES[scale]:
+        if not self.search and self.preset not in SCALES[scale]:
             raise BadInput(f"{self.preset} has no scale {scale!r}, which needs nothing to be downloaded; take short")
-        preset = SCALES[scale][self.preset]
-        make = experiment if self.search else tuned
+        preset, make = (self.preset, experiment) if self.search else (SCALES[scale][self.preset], tuned)
         return [make(preset, method, changes) for method in self.methods for changes in self.variations]
 
 

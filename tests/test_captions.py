@@ -9,6 +9,7 @@ from alasso import claims, metrics, report, results
 from alasso.experiments import experiment
 from alasso.presets import ABLATIONS
 from alasso.search import tuned
+from alasso.targets import TARGETS
 
 
 def said_by(chapter: str) -> str:
@@ -102,21 +103,21 @@ def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
     assert sum(share < min(ends["si"]) - 0.04 for share in ends["alasso-published"]) > 1
 
 
-def test_on_split_tiny_imagenet_si_passes_single_task_and_alasso_does_not_as_the_page_says():
-    assert "Here, with one seed, it is SI that passes single task, and ALASSO does not." in said_by("split_tiny")
-    assert "SI ends above a network for each task, ALASSO below." in said_by("split_tiny")
-    assert "one seed. SI ends highest, ALASSO lowest." in said_by("split_tiny")
+def test_what_split_tiny_imagenet_says_of_both_settings_of_si_is_so():
+    text = said_by("split_tiny")
+    assert "neither does, and ALASSO is ahead of SI; with another setting SI passes both." in text
+    assert "Both end below a network for each task, ALASSO above SI." in text
+    assert "one seed. Single task ends highest, SI lowest." in text
+    assert "a third of a point behind in the search" in text
+    epochs = {"epochs": "15"}
     runs = {
-        name: report.recorded(tuned("split-tiny-64", name, {"epochs": "15"}))
-        for name in ("si", "single", "alasso-published")
+        name: report.recorded(tuned("split-tiny-64", name, epochs)) for name in ("si", "single", "alasso-published")
     }
-    assert {len(mine) for mine in runs.values()} == {1}
+    other = report.recorded(experiment("split-tiny-64", "si", {"c": "10", "damping": "0.1", **epochs}))
+    assert {len(mine) for mine in (*runs.values(), other)} == {1}
     si, single, alasso = (report.kept(mine)[0] for mine in runs.values())
-    assert si > single > alasso
-    assert report.learned(runs["si"])[0] > single, "by what tasks give each other"
-    assert "tasks are learned far better than by new networks, and forgotten." in said_by("split_tiny")
-    assert "With the smaller one little more is learned than by new networks." in said_by("split_tiny")
-    softer = report.recorded(experiment("split-tiny-64", "alasso-published", {"epochs": "15"}))
-    assert report.learned(softer)[0] > single + 0.1
-    assert report.forgotten(softer)[0] > 0.2
-    assert 0 < report.learned(runs["alasso-published"])[0] - single < 0.02
+    assert si < alasso < single < report.kept(other)[0]
+    assert report.learned(other)[0] > single + 0.05, "better than new networks"
+    tried = [report.kept(report.recorded(one))[0] for one in TARGETS["search-split-tiny-64-si"].experiments()]
+    best, second, *_ = sorted(tried, reverse=True)
+    assert 0.0025 < best - second < 0.004
