@@ -56,6 +56,7 @@ def problems(record: Run, path: Path) -> Iterable[str]:
     try:
         named = _named(record)
         named.check(record, path)
+        path = path.resolve()
         if (usual := named.path(path.parent.parent, record.seed)) != path:
             yield f"its settings belong to {usual.name}"
     except BadInput as error:

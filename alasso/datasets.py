@@ -18,17 +18,45 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from alasso.errors import BadInput, Notice, check_name
-from alasso.readers import PARTS, READERS, SIZES, Contents, readable
+
+
+class Size(NamedTuple):
+    """How large a data set is; of MNIST's classes the images are about as many."""
+
+    classes: int
+    train: int  # images of a class
+    test: int
+    channels: int
+    side: int  # pixels
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in an image."""
+        return self.channels * self.side**2
+
+
+SIZES = {
+    "mnist5k": Size(10, 400, 100, 1, 28),
+    "mnist": Size(10, 6000, 1000, 1, 28),
+    "cifar10": Size(10, 5000, 1000, 3, 32),
+    "cifar100": Size(100, 500, 100, 3, 32),
+    "cifar110": Size(110, 500, 100, 3, 32),
+    "tiny-imagenet": Size(200, 500, 50, 3, 64),
+}
+PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+Contents = tuple[list[np.ndarray], Sequence[str]]  # the arrays named by PARTS, images as (N, C, H, W); the class names
 
 NAMES = tuple(SIZES)
 PREPARED = ("cifar10", "cifar100", "tiny-imagenet")  # what takes long to decode, and is kept as arrays
@@ -52,22 +80,24 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
 
     Raises BadInput if the name is unknown or a file is missing and cannot be downloaded, is damaged or is unreadable.
     """
+    from alasso.readers import READERS  # here, as it imports torchvision, which only those who load data wait for
+
     check_name(f"data set {name!r}", name, NAMES)
     root = Path(root or os.environ.get("ALASSO_DATA") or "~/.cache/alasso")
     try:
         root = root.expanduser()
         if name in PREPARED:
-            return _load_prepared(name, root)
+            return _load_prepared(name, root, READERS[name])
         return _dataset(name, *(_cifar110 if name == "cifar110" else READERS[name])(root))
     except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's
         raise BadInput(f"cannot use {root} ({error}): set $ALASSO_DATA to a folder that has the data") from None
 
 
-def _load_prepared(name: str, root: Path) -> Dataset:
+def _load_prepared(name: str, root: Path, read: Callable[[Path], Contents]) -> Dataset:
     """The data set out of `root/prepared`, after putting it there if it is not yet there and can be."""
     folder = root / "prepared" / name
     if not folder.exists():
-        dataset = _dataset(name, *READERS[name](root))
+        dataset = _dataset(name, *read(root))
         try:
             _write_prepared(dataset, folder)
         except OSError as error:
@@ -107,6 +137,8 @@ def _read_prepared(name: str, folder: Path) -> Dataset:
 
     Every byte is checked every time: once the files are in the page cache, that takes about a second for each GB.
     """
+    from alasso.readers import readable
+
     with readable(folder):
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         arrays = [np.load(folder / f"{part}.npy", mmap_mode="c") for part in PARTS]

@@ -191,7 +191,7 @@ def path(preset: str, seed: int, folder: Path) -> Path:
     return folder / "landscape" / preset / f"s{seed}.json"
 
 
-def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Path) -> Path:
+def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Path) -> None:
     """Write a sample with its provenance, six digits a number, and each Epoch.
 
     `loss` is L at θ̂⁰, θ̂¹ and as far again beyond.
@@ -213,7 +213,6 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
     with results.whole(path(preset, seed, folder)) as file:
         file.write(("{" + ",\n ".join(lines) + "}\n").encode())
-    return path(preset, seed, folder)
 
 
 def load(file: Path) -> tuple[Sample, dict]:
@@ -230,9 +229,10 @@ def main(arguments: list[str]) -> int:
         if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
         preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
-        results.provenance()  # kept from now on: the files may change while this runs
-        trained = first_task(preset, seed)
-        print(save(trained, sample(trained, 1000, seed), preset, seed, folder))
+        if not path(preset, seed, folder).exists():
+            trained = first_task(preset, seed)
+            save(trained, sample(trained, 1000, seed), preset, seed, folder)
+        print(path(preset, seed, folder))
         return 0
     except BadInput as error:
         print("alasso.landscape:", *str(error).splitlines(), file=sys.stderr)

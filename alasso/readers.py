@@ -14,7 +14,6 @@ from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,6 +21,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.datasets.utils import calculate_md5, download_url
 from tqdm import tqdm
 
+from alasso.datasets import PARTS, SIZES, Contents
 from alasso.errors import BadInput
 
 MNIST5K_MD5 = "1edea4bd327f562974bd5a5321bbb524"
@@ -32,34 +32,6 @@ MNIST_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-
-
-class Size(NamedTuple):
-    """How large a data set is; of MNIST's classes the images are about as many."""
-
-    classes: int
-    train: int  # images of a class
-    test: int
-    channels: int
-    side: int  # pixels
-
-    @property
-    def inputs(self) -> int:
-        """Numbers in an image."""
-        return self.channels * self.side**2
-
-
-SIZES = {
-    "mnist5k": Size(10, 400, 100, 1, 28),
-    "mnist": Size(10, 6000, 1000, 1, 28),
-    "cifar10": Size(10, 5000, 1000, 3, 32),
-    "cifar100": Size(100, 500, 100, 3, 32),
-    "cifar110": Size(110, 500, 100, 3, 32),
-    "tiny-imagenet": Size(200, 500, 50, 3, 64),
-}
-PARTS = ("train_images", "train_labels", "test_images", "test_labels")
-
-Contents = tuple[list[np.ndarray], Sequence[str]]  # the arrays named by PARTS, images as (N, C, H, W); the class names
 
 
 def _mnist5k(_root: Path) -> Contents:

@@ -171,10 +171,13 @@ def provenance() -> dict:
     return {"commit": commit, "dirty": None if changed is None else bool(changed), "versions": versions}
 
 
-def git(*arguments: str) -> str | None:
-    """What git prints in this checkout; None if it fails, or there is none."""
+def git(*arguments: str, at: Path | None = None) -> str | None:
+    """What git prints in a checkout, by default this one; None if it fails, or there is none."""
     try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", check=True)
+        done = subprocess.run(["git", "-C", at or ROOT, *arguments], capture_output=True, encoding="utf-8", check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+provenance()  # taken now, as `run.CODE` is: the files may change while this process runs

@@ -142,15 +142,14 @@ class Processes:
         return bool(self._idle)
 
     def submit(self, function, *arguments) -> Future:
-        pool = self._idle.pop()
         # A process inherits that it ignores Ctrl-C, which is its parent's to hear, until its run listens itself.
         with _within_limits(self._count), run.signals(signal.SIG_IGN, signal.SIGINT):
             try:
-                future = pool.submit(function, *arguments)
+                future = self._idle[-1].submit(function, *arguments)
             except BrokenProcessPool:  # it was killed while it had nothing to do
-                pool = _pool()
-                future = pool.submit(function, *arguments)
-        self._busy[future] = pool
+                self._idle[-1] = _pool()
+                future = self._idle[-1].submit(function, *arguments)
+        self._busy[future] = self._idle.pop()
         return future
 
     def ended(self, future: Future) -> None:
@@ -211,11 +210,13 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) ->
     """One run in a process of its own.
 
     Without a folder it is on another machine: its record stays under the home there, for who asks again after a lost
-    connection. It leaves no note behind, and raises BadInput if its `run.CODE` is another, or its process has threads
-    for other runs.
+    connection. It leaves no note behind, and raises BadInput if its process has threads for other runs; here and there
+    if its `run.CODE` is another.
     """
     torch.set_num_threads(1)
     if folder is not None:
+        if code != run.CODE:  # its process was started anew
+            raise BadInput("the code of alasso has changed since this batch began: give the command again")
         return run.run(experiment, seed, folder, progress=False)
     from distributed import get_worker
 

@@ -144,6 +144,11 @@ def test_bad_input_gets_one_line_and_status_2_and_writes_nothing(capsys, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_only_those_who_load_data_wait_for_torchvision():
+    code = "from alasso import cli; import sys; cli.main(['list']); assert 'torchvision' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
 def test_a_reader_that_leaves_early_gets_no_traceback():
     read, write = os.pipe()
     os.close(read)

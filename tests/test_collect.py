@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from records import made_up
@@ -156,6 +157,11 @@ def test_records_in_any_depth_are_checked_and_only_what_was_compared_is_said(fol
     assert said[1].startswith(f"pmnist-tiny/{deep.name} ")
     assert said[2].startswith(f"precision/float32/pmnist-tiny/{deep.name} ")
     assert said[3] == "2 results, all with formulas and settings as here, and one content of each data set"
+
+
+def test_a_folder_may_be_named_from_within(folder, capsys, committed, monkeypatch):
+    monkeypatch.chdir(only(folder).parent)
+    assert check(Path("."), capsys) == ""
 
 
 def test_records_of_one_data_set_with_other_contents_are_found(folder, capsys, committed):

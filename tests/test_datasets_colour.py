@@ -13,7 +13,7 @@ import torch
 from archives import cut, flip, listing, md5, refuses, same
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from alasso import datasets, readers
+from alasso import datasets
 
 # --------------------------------------------------------------------------------------------------------- CIFAR
 
@@ -53,7 +53,7 @@ def cifar(request, tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "meta", kind.meta | {"md5": write(meta, {kind.meta["key"]: classes})})
     with tarfile.open(tmp_path / kind.filename, "w:gz") as archive:
         archive.add(folder, kind.base_folder)
-    monkeypatch.setitem(readers.SIZES, kind.__name__.lower(), readers.Size(count, 2 * len(train), 2, 3, 32))
+    monkeypatch.setitem(datasets.SIZES, kind.__name__.lower(), datasets.Size(count, 2 * len(train), 2, 3, 32))
     monkeypatch.setattr(kind, "tgz_md5", md5((tmp_path / kind.filename).read_bytes()))
     arrays = []
     for part in (train, test):
@@ -124,7 +124,7 @@ def test_damaged_cifar_folder_is_refused(harm, cifar, tmp_path):
 @pytest.fixture
 def npz(tmp_path, monkeypatch):
     """A cifar10.npz of two classes, three training and two test images of each; returns its contents."""
-    monkeypatch.setitem(readers.SIZES, "cifar10", readers.Size(2, 3, 2, 3, 32))
+    monkeypatch.setitem(datasets.SIZES, "cifar10", datasets.Size(2, 3, 2, 3, 32))
     random = np.random.default_rng(0)
     contents = {
         "train_images": random.integers(256, size=(6, 32, 32, 3), dtype=np.uint8),

@@ -127,15 +127,14 @@ def test_epochs_lead_from_one_end_of_the_training_to_the_other(monkeypatch):
 
 def test_a_measurement_comes_back_as_it_was_written(first, tmp_path):
     measured = landscape.sample(first, per_layer=5, seed=0)
-    file = landscape.save(first, measured, "pmnist-tiny", 0, tmp_path)
-    again, about = landscape.load(file)
+    landscape.save(first, measured, "pmnist-tiny", 0, tmp_path)
+    again, about = landscape.load(landscape.path("pmnist-tiny", 0, tmp_path))
     for name, column in asdict(measured).items():
         np.testing.assert_allclose(asdict(again)[name], column, rtol=1e-5)
     assert about["command"] == "python -m alasso.landscape pmnist-tiny 0"
     beyond = 2 * first.theta - first.previous
     assert about["loss"] == landscape.losses(first.network, first.task, [first.previous, first.theta, beyond])
     assert about["epochs"] == [epoch._asdict() for epoch in first.epochs]
-    assert file == landscape.path("pmnist-tiny", 0, tmp_path)
 
 
 def test_committed_measurements_are_whole_and_made_by_committed_code():
@@ -149,6 +148,17 @@ def test_committed_measurements_are_whole_and_made_by_committed_code():
         # the slope is a little of both rises: what is odd in them at first order
         odd = (measured.unobserved - measured.observed) / 2
         assert np.corrcoef(odd, measured.slope * measured.displacement)[0, 1] > 0, file
+
+
+def test_a_measurement_that_is_there_is_not_made_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    monkeypatch.setattr(landscape, "first_task", None)
+    file = landscape.path("pmnist-tiny", 0, tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_text("kept")
+    assert landscape.main(["pmnist-tiny", "0"]) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    assert file.read_text() == "kept"
 
 
 @pytest.mark.parametrize(

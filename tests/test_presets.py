@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from alasso import readers
+from alasso import datasets
 from alasso.errors import BadInput
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
@@ -48,8 +48,8 @@ def test_hyperparameters_of_a_preset_are_of_methods_that_exist():
 def test_split_presets_have_the_outputs_of_tables_c_and_d_and_classes_enough():
     outputs = {name: PRESETS[name].protocol.tasks * PRESETS[name].protocol.classes_per_task for name in SPLIT}
     assert outputs == {name: 90 if name.startswith("split-cifar") else 180 for name in SPLIT}
-    assert outputs["split-cifar"] <= readers.SIZES["cifar110"].classes
-    assert outputs["split-tiny"] <= readers.SIZES["tiny-imagenet"].classes
+    assert outputs["split-cifar"] <= datasets.SIZES["cifar110"].classes
+    assert outputs["split-tiny"] <= datasets.SIZES["tiny-imagenet"].classes
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -70,6 +70,10 @@ def test_the_footer_has_versions_commit_and_its_date(project):
 
 def test_the_footer_of_a_copy_without_history_has_no_commit(tmp_path):
     assert "commit" not in publication.footer(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    git(empty, "init", "--quiet")
+    assert publication.footer(empty) == publication.footer(tmp_path), "a repository without a commit"
 
 
 def test_without_a_repository_there_are_no_buttons(monkeypatch):

@@ -129,9 +129,13 @@ def test_there_are_no_more_processes_than_runs_nor_than_the_system_allows(target
     monkeypatch.setattr(workers, "_pool", too_many)
     assert command(tmp_path, *arguments) == 2
     assert capsys.readouterr().err == "alasso: 2 runs at a time: Too many open files; take fewer --workers\n"
-    monkeypatch.setattr(workers, "_pool", lambda: SimpleNamespace(submit=too_many, shutdown=lambda **_: None))
+    ended = []
+    monkeypatch.setattr(
+        workers, "_pool", lambda: SimpleNamespace(submit=too_many, shutdown=lambda **_: ended.append(1))
+    )
     with pytest.raises(BadInput, match="1 runs at a time"), workers.Processes(1) as engine:
         engine.submit(print)
+    assert ended == [1], "the pool that had no process is closed, too"
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(targets, drawn, tmp_path, capsys, monkeypatch):

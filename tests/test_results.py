@@ -1,7 +1,9 @@
 """Result files: whole or not at all, and read back as they were written."""
 
 import json
+import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -183,6 +185,30 @@ def test_code_that_differs_from_its_commit_is_dirty(tmp_path, monkeypatch):
     assert provenance()["commit"] == results.git("rev-parse", "HEAD")
     code.write_text("2")
     assert provenance()["dirty"] is True
+
+
+def test_a_commit_that_is_made_while_a_process_runs_is_not_that_of_its_code(tmp_path):
+    shutil.copytree(results.ROOT / "alasso", tmp_path / "alasso", ignore=shutil.ignore_patterns("__pycache__"))
+    code = """
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+def commit():
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], check=True)
+    print(subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip())
+commit()
+from alasso import results
+Path("alasso", "formulas.py").write_text("")
+commit()
+print(results.provenance()["commit"], results.provenance()["dirty"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, second, *said = done.stdout.split()
+    assert first != second
+    assert said == [first, "False"]
 
 
 def test_every_image_right_is_a_share_too(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alasso import cli, datasets, readers, tasks
+from alasso import cli, datasets, tasks
 from alasso.presets import METHODS, PRESETS
 from alasso.protocol import Protocol
 from alasso.run import build_network
@@ -55,8 +55,8 @@ def prepared():
     small = datasets.load("mnist5k")
 
     def few(name):
-        images = small.train_images[:10].repeat(1, readers.SIZES[name].channels, 1, 1)
-        classes = range(readers.SIZES[name].classes)
+        images = small.train_images[:10].repeat(1, datasets.SIZES[name].channels, 1, 1)
+        classes = range(datasets.SIZES[name].classes)
         return datasets.Dataset(
             name, images, small.train_labels[:10], images, small.test_labels[:10], classes, "0" * 64
         )

@@ -17,7 +17,7 @@ COLOURS = {"n02": (250, 10, 10), "n01": (10, 250, 10), "n03": (10, 10, 250)}  # 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The folder, three classes, two training images and one validation image of each; the last of each is grey."""
-    monkeypatch.setitem(readers.SIZES, "tiny-imagenet", readers.Size(3, 2, 1, 3, 64))
+    monkeypatch.setitem(datasets.SIZES, "tiny-imagenet", datasets.Size(3, 2, 1, 3, 64))
     folder = tmp_path / "tiny-imagenet-200"
 
     def write(name, mode, colour):
@@ -109,5 +109,5 @@ def test_damaged_tiny_imagenet_list_is_refused(harm, name, tiny, tmp_path):
 
 
 def test_tiny_imagenet_zip_without_one_image_is_refused(tiny_zip, tmp_path, monkeypatch):
-    monkeypatch.setitem(readers.SIZES, "tiny-imagenet", readers.Size(3, 3, 1, 3, 64))
+    monkeypatch.setitem(datasets.SIZES, "tiny-imagenet", datasets.Size(3, 3, 1, 3, 64))
     refuses("tiny-imagenet", tmp_path, f"cannot read {tiny_zip}/", "(train/n01/images/n01_2.JPEG: ")

@@ -16,7 +16,7 @@ from small_runs import SETTINGS
 
 from alasso import fast, results, workers
 from alasso import run as runner
-from alasso.errors import Interrupted
+from alasso.errors import BadInput, Interrupted
 from alasso.experiments import experiment
 from alasso.plan import Job
 
@@ -51,6 +51,12 @@ def check_all(todo, outcomes, folder, tmp_path):
     assert sorted(folder.rglob("*.json")) == sorted(job.path(folder) for job in todo)
     ((alone,),) = workers.runs([todo[-1].experiment], [todo[-1].seed], tmp_path / "alone")
     assert alone.matrix.tolist()[-1] == results.load(todo[-1].path(folder)).matrix.tolist()[-1]
+
+
+def test_a_process_that_started_after_the_code_changed_trains_nothing(tmp_path):
+    with pytest.raises(BadInput, match="the code of alasso has changed since this batch began"):
+        workers._train(experiment("pmnist-tiny", "none"), 0, tmp_path, "f" * 64)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_process_loses_no_run(tmp_path):

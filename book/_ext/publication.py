@@ -8,13 +8,13 @@ are no buttons.
 
 import os
 import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 import torch
 
 import alasso
+from alasso import results
 
 PDF = Path("_build", "alasso.pdf")
 EXECUTED = "results/executed/"
@@ -30,10 +30,9 @@ LAUNCH = {
 def footer(folder: Path) -> str:
     """One line of HTML: versions, and outside a copy without history the commit and its date."""
     parts = [f"alasso {alasso.__version__}", f"PyTorch {torch.__version__.partition('+')[0]}"]
-    git = ["git", "-C", folder, "log", "-1", "--date=format:%-d %B %Y", "--format=commit %h of %cd"]
     if (folder / ".git").exists():
-        parts.append(subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip())
-    return f"<p>{', '.join(parts)}</p>"
+        parts.append(results.git("log", "-1", "--date=format:%-d %B %Y", "--format=commit %h of %cd", at=folder))
+    return f"<p>{', '.join(filter(None, parts))}</p>"
 
 
 def add_footer(app, pagename, templatename, context, doctree):
