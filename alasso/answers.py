@@ -9,14 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from alasso import report
-from alasso.claims import CLOSE, ROUGH
+from alasso.claims import ALONE, CLOSE, ROUGH
 from alasso.experiments import Experiment
 from alasso.results import Run
 from alasso.search import Settings, counted, tuned
-
-ALONE = 0.04
-"""How near to a bound one seed settles nothing: about as far as two runs of one seed have come apart whose settings are
-all but the same (LOG.md, 2026-11-28 and -29)."""
 
 Side = Mapping[str, tuple[Settings, ...]]
 """By method, the settings of which the best counts."""

@@ -19,6 +19,10 @@ from alasso.search import counted, tuned
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""
 
+ALONE = 0.04
+"""How far from there one seed settles nothing: about as far as two runs of one seed have come apart whose settings are
+all but the same (LOG.md, 2026-11-28 and -29)."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -59,7 +63,9 @@ class Outcome:
     deviation: float
     """Standard deviation over seeds; of a difference, over the seeds that both sides have."""
     error: float
-    """Standard error of `ours`; 0 where fewer than two seeds count."""
+    """Standard error of `ours`; 0 with one seed."""
+    seeds: int
+    """How many count; of a difference, those that both sides have."""
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
@@ -70,15 +76,19 @@ class Outcome:
     def verdict(self, claim: Claim) -> str:
         """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`.
 
-        `open` while a rival is missing, unless those that have run refute an "at least".
+        `open` where a single seed is beyond that by ALONE at most, and while a rival is missing, unless those that have
+        run refute an "at least".
         """
-        allowed = (ROUGH if claim.about else CLOSE) + 2 * self.error
         excess = self.ours - claim.paper
-        if self.missing and not (claim.at_least and excess < -allowed):
+        if claim.at_least:
+            excess = min(excess, 0.0)
+        beyond = abs(excess) - (ROUGH if claim.about else CLOSE)
+        chance = 2 * self.error if self.seeds > 1 else ALONE
+        if self.missing and not (claim.at_least and beyond > chance):
             return "open"
-        if excess > allowed and not claim.at_least:
-            return "higher"
-        return "lower" if excess < -allowed else "agrees"
+        if beyond <= chance:
+            return "agrees" if self.seeds > 1 or beyond <= 0 else "open"
+        return "higher" if excess > 0 else "lower"
 
 
 def load(path: Path | None = None) -> list[Claim]:
@@ -106,6 +116,7 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
         ours=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         error=report.standard_error(values),
+        seeds=len(values),
         runs=runs,
         rival=rival,
         missing=missing,
@@ -160,7 +171,7 @@ def summary(claims: list[Claim], folder: Path | None = None) -> str:
     """A sentence that counts the verdicts at the papers' own size."""
     judged = [(result, result.verdict(claim)) for claim in claims if (result := outcome(claim, claim.preset, folder))]
     verdicts = [verdict for _, verdict in judged]
-    single = sum(min(len(side) for side in (result.runs, result.rival) if side) == 1 for result, _ in judged)
+    single = sum(result.seeds == 1 for result, _ in judged)
     counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower", "open"))
     return (
         f"Of {len(claims)} numbers {len(judged)} have runs at the papers' own size: {counted}. "

@@ -1,6 +1,7 @@
 """What came out: the front page's figure, table and sentences, from the committed records."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,19 +15,30 @@ from alasso.search import GRIDS, candidates
 
 WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
 """Where methods have run with several weights of the past: all epochs, and a quarter of them."""
-USUAL = ", the literature's"
-"""Ends the words for a weight that is the method's own."""
 
 
-def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]:
-    """By method, the best first, and by weight of the past, in words: its runs, a list for each of WEIGHED."""
+class Weight(NamedTuple):
+    """A weight of the past, c."""
+
+    c: float | None
+    others: tuple[str, ...]
+    """What else is not the method's own, in words."""
+    usual: bool
+    """All of it is the method's own, as in the literature."""
+
+    def __str__(self) -> str:
+        return "none" if self.c is None else ", ".join([f"{self.c:g}", *self.others])
+
+
+def weights(folder: Path | None = None) -> dict[str, dict[Weight, list[list[Run]]]]:
+    """By method, the best first, and by weight of the past: its runs, a list for each of WEIGHED."""
     groups = {}
     for name in METHODS:
         if name in BOUNDS:
             continue
         tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates("pmnist30", name)]
         by_weight = {_weight(pair[0]): [report.recorded(one, folder) for one in pair] for pair in tried}
-        found = {words: mine for (_, words), mine in sorted(by_weight.items()) if any(mine)}
+        found = {weight: mine for weight, mine in sorted(by_weight.items()) if any(mine)}
         if found:
             groups[name] = found
 
@@ -37,13 +49,10 @@ def weights(folder: Path | None = None) -> dict[str, dict[str, list[list[Run]]]]
     return {name: groups[name] for name in sorted(groups, key=best, reverse=True)}
 
 
-def _weight(chosen: Experiment) -> tuple[float, str]:
-    """c, and how a table writes it, with what else is not the method's own."""
+def _weight(chosen: Experiment) -> Weight:
     usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
-    if "c" not in own:
-        return 0.0, "none"
     others = [f"{name} = {report.brief(own[name])}" for name in own if own[name] != usual[name] and name != "c"]
-    return own["c"], ", ".join([f"{own['c']:g}", *others]) + USUAL * (own == usual)
+    return Weight(own.get("c"), tuple(others), own == usual)
 
 
 def table(folder: Path | None = None) -> str:
@@ -53,23 +62,28 @@ def table(folder: Path | None = None) -> str:
     for name, found in weights(folder).items():
         for weight, mine in found.items():
             shares = " | ".join(report.percent(report.kept(runs)) if runs else "not run" for runs in mine)
-            rows.append(f"| {METHODS[name].label} | {weight} | {shares} |")
+            literature = ", the literature's" * (weight.usual and weight.c is not None)
+            rows.append(f"| {METHODS[name].label} | {weight}{literature} | {shares} |")
     return "\n".join(rows)
 
 
-def figure(folder: Path | None = None) -> Figure:
-    """Average accuracy on the paper's thirty tasks, by method and weight of the past; dashed, not the literature's."""
+def curves(folder: Path | None = None) -> tuple[dict[str, list[Run]], list[str]]:
+    """What the figure shows: by name the runs of a curve, and which names are dashed, as not the literature's."""
     groups, dashed = {}, []
     for name, found in weights(folder).items():
         label = METHODS[name].label.removesuffix(", published")
-        for words, (mine, _) in found.items():
-            weight, usual, _ = words.partition(USUAL)
+        for weight, (mine, _) in found.items():
             curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
             if mine and name not in ABLATIONS:
                 groups[curve] = mine
-                dashed += [curve] * (name in GRIDS["pmnist30"] and not usual)
+                dashed += [curve] * (not weight.usual)
+    return groups, dashed
+
+
+def figure(folder: Path | None = None) -> Figure:
+    """Average accuracy on the paper's thirty tasks, by method and weight of the past."""
     drawing, ax = plt.subplots(figsize=(6.0, 4.2))
-    plots.average_accuracy_of(ax, groups, dashed)
+    plots.average_accuracy_of(ax, *curves(folder))
     return drawing
 
 

@@ -26,15 +26,19 @@ def write(folder: Path, method: str, seed: int, final: float, settings=None) -> 
     ("paper", "flags", "verdict"),
     [
         (0.905, {}, "agrees"),
-        (0.88, {}, "higher"),
-        (0.93, {}, "lower"),
+        (0.88, {}, "open"),  # .01 beyond the margin, and one seed may move by .04
+        (0.84, {}, "higher"),
+        (0.94, {}, "open"),
+        (0.96, {}, "lower"),
         (0.88, {"about": True}, "agrees"),
-        (0.86, {"about": True}, "higher"),
-        (0.88, {"at_least": True}, "agrees"),
-        (0.93, {"at_least": True}, "lower"),
+        (0.86, {"about": True}, "open"),
+        (0.82, {"about": True}, "higher"),
+        (0.5, {"at_least": True}, "agrees"),
+        (0.93, {"at_least": True}, "open"),
+        (0.96, {"at_least": True}, "lower"),
     ],
 )
-def test_one_seed_is_judged_by_the_distance_alone(tmp_path, paper, flags, verdict):
+def test_one_seed_that_is_near_settles_nothing(tmp_path, paper, flags, verdict):
     write(tmp_path, "si", 0, 0.9)
     claim = Claim("Table", "SI", paper, PRESET, "si", **flags)
     found = claims.outcome(claim, PRESET, tmp_path)
@@ -101,10 +105,12 @@ def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):
     write(tmp_path, "alasso-published", 0, 0.9)
     write(tmp_path, "none", 0, 0.5)
     assert "| at most 40.0 | open |" in claims.table([claim], tmp_path)  # 40 points so far; SI may yet come closer
-    write(tmp_path, "none", 0, 0.8)
-    assert "| at most 10.0 | lower | -5.0 | 90.0; plain training 80.0; not run: SI |" in claims.table([claim], tmp_path)
+    write(tmp_path, "none", 0, 0.79)
+    assert "| at most 11.0 | open |" in claims.table([claim], tmp_path)  # one seed
+    write(tmp_path, "none", 0, 0.82)
+    assert "| at most 8.0 | lower | -7.0 | 90.0; plain training 82.0; not run: SI |" in claims.table([claim], tmp_path)
     write(tmp_path, "si", 0, 0.7)
-    assert "| 10.0 | lower | -5.0 | 90.0; plain training 80.0 |" in claims.table([claim], tmp_path)
+    assert "| 8.0 | lower | -7.0 | 90.0; plain training 82.0 |" in claims.table([claim], tmp_path)
 
 
 def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
@@ -150,7 +156,7 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
 def test_about_is_widened_by_two_standard_errors_too():
     claim = Claim("Table", "SI", 0.9, PRESET, "si", about=True)
     for excess, verdict in ((0.069, "agrees"), (0.071, "higher")):
-        assert Outcome(0.9 + excess, 0.0, 0.02, [], []).verdict(claim) == verdict
+        assert Outcome(0.9 + excess, 0.0, 0.02, 2, [], []).verdict(claim) == verdict
 
 
 def test_the_best_of_the_others_is_so_on_average(tmp_path):
@@ -164,9 +170,9 @@ def test_the_best_of_the_others_is_so_on_average(tmp_path):
     assert found.ours == pytest.approx(0.9 - 0.64)
 
 
-def test_a_difference_rests_on_one_seed_if_either_side_does(tmp_path):
+def test_a_difference_rests_on_one_seed_if_both_sides_share_one(tmp_path):
     claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
     for seed in range(2):
         write(tmp_path, "alasso-published", seed, 0.9)
-    write(tmp_path, "si", 0, 0.7)
+        write(tmp_path, "si", seed + 1, 0.7)
     assert claims.summary([claim], tmp_path).endswith("1 of these rest on one seed.")

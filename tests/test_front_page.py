@@ -46,7 +46,7 @@ def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path
     }
 
 
-def test_the_front_page_says_what_the_records_say():
+def test_the_front_page_names_what_keeps_most():
     """Against the files themselves: means of last rows."""
 
     def ends(preset, name):

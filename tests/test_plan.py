@@ -110,15 +110,6 @@ def test_a_cost_is_that_of_an_epoch_times_epochs_and_of_all_tests(record, tmp_pa
     assert cost(tmp_path, "split-cifar", "si") is None
 
 
-def test_records_of_thirty_tasks_foretell_those_of_a_hundred(tmp_path):
-    committed = results.folder()
-    (tmp_path / "pmnist30").symlink_to(committed / "pmnist30")
-    took = [sum(results.load(path).seconds) for path in (committed / "pmnist100-short").glob("si-*.json")]
-    assert took
-    # The quickest of many against a few, made beside other work
-    assert 0.5 * min(took) < cost(tmp_path, "pmnist100-short", "si").core_seconds < 1.2 * min(took)
-
-
 def test_the_nearest_record_counts(record, tmp_path):
     epochs = (600 + 465 * TEST) / (1 + TEST)  # of a run, in those of a record with one task and one epoch
     keep(record, tmp_path, "pmnist-demo", "si", [1.0], settings={"tasks": "1", "epochs": "1"})
