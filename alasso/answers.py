@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alasso import report
+from alasso import evidence, report
 from alasso.claims import ALONE, CLOSE, ROUGH
 from alasso.experiments import Experiment
 from alasso.results import Run
@@ -134,12 +134,12 @@ class Lead(NamedTuple):
 
 def lead(question: Question, place: Place, folder: Path | None = None) -> Lead | None:
     """None where one of both sides has no run, or no seed that the other has."""
-    ours, _ = report.strongest(_at(place, question.ours), folder)
-    rival, missing = report.strongest(_at(place, question.others), folder)
-    found = report.differences(rival, ours)
+    ours, _ = evidence.strongest(_at(place, question.ours), folder)
+    rival, missing = evidence.strongest(_at(place, question.others), folder)
+    found = evidence.differences(rival, ours)
     if not found:
         return None
-    return Lead(float(np.mean(found)), report.standard_error(found), len(found), rival, missing)
+    return Lead(float(np.mean(found)), evidence.standard_error(found), len(found), rival, missing)
 
 
 def _at(place: Place, side: Side) -> dict[str, list[Experiment]]:

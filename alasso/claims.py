@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alasso import report, results
+from alasso import evidence, report, results
 from alasso.experiments import Experiment
 from alasso.presets import PRESETS, SCALES
 from alasso.results import Run
@@ -107,15 +107,15 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
 
     None without a run of its method, or without a seed that it shares with the best of those that it is above.
     """
-    runs = report.recorded(claim.experiment(preset), folder)
-    rival, missing = report.strongest(claim.rivals(preset), folder)
-    values = report.differences(rival, runs) if claim.against else report.kept(runs)
+    runs = evidence.recorded(claim.experiment(preset), folder)
+    rival, missing = evidence.strongest(claim.rivals(preset), folder)
+    values = evidence.differences(rival, runs) if claim.against else evidence.kept(runs)
     if not values:
         return None
     return Outcome(
         ours=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-        error=report.standard_error(values),
+        error=evidence.standard_error(values),
         seeds=len(values),
         runs=runs,
         rival=rival,

@@ -129,7 +129,7 @@ def _run(chosen: argparse.Namespace) -> int:
     known = path.exists()
     device = None if chosen.device is None else _device(chosen.device)
     record = run(todo, number, chosen.results, device, reference=chosen.reference, precision=chosen.precision)
-    final = metrics.average_accuracy(record.matrix)[-1]
+    final = metrics.final_accuracy(record.matrix)
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     return 0
 

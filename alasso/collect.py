@@ -150,7 +150,7 @@ def _named(record: Run) -> Experiment:
 
 def _row(record: Run) -> tuple[str, ...]:
     changes = [word for word in shlex.split(record.command) if "=" in word]
-    kept = metrics.average_accuracy(record.matrix)[-1]
+    kept = metrics.final_accuracy(record.matrix)
     commit = (record.commit or "unknown")[:7] + " dirty" * bool(record.dirty)
     return " ".join(changes) or "-", f"{kept:.4f}", plan.duration(sum(record.seconds)), commit
 

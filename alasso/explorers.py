@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alasso import formulas, landscape, plots, report, workers
+from alasso import evidence, formulas, landscape, plots, report, workers
 from alasso.experiments import experiment
 from alasso.presets import METHODS
 from alasso.results import Run
@@ -234,7 +234,7 @@ def accuracy_against(name: str, groups: Mapping[float, list[Run]], caption: str)
             lines[f"{part}-mean"] = tasks, np.mean(rows, axis=0)
             lines |= {f"{part}-{seed}": (tasks, row) for seed, row in enumerate(rows)}
         table.append({line: (np.round(x, 4).tolist(), np.round(y, 5).tolist()) for line, (x, y) in lines.items()})
-        kept, learned = (100 * np.mean(of(group)) for of in (report.kept, report.learned))
+        kept, learned = (100 * np.mean(of(group)) for of in (evidence.kept, evidence.learned))
         readouts.append(
             f"{symbol} = {values[position]:g}: {kept:.1f} % on average after the last task (seed by seed "
             f"{report.each(group)}); {learned:.1f} % when just learned."

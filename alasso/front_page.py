@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from alasso import claims, plots, report, results, trials
+from alasso import claims, evidence, plots, report, results, trials
 from alasso.experiments import Experiment, experiment
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES
 from alasso.results import Run
@@ -37,14 +37,14 @@ def weights(folder: Path | None = None) -> dict[str, dict[Weight, list[list[Run]
         if name in BOUNDS:
             continue
         tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates("pmnist30", name)]
-        by_weight = {_weight(pair[0]): [report.recorded(one, folder) for one in pair] for pair in tried}
+        by_weight = {_weight(pair[0]): [evidence.recorded(one, folder) for one in pair] for pair in tried}
         found = {weight: mine for weight, mine in sorted(by_weight.items()) if any(mine)}
         if found:
             groups[name] = found
 
     def best(name: str) -> list[float]:
         columns = zip(*groups[name].values(), strict=True)
-        return [max((np.mean(report.kept(runs)) for runs in column if runs), default=0) for column in columns]
+        return [max((np.mean(evidence.kept(runs)) for runs in column if runs), default=0) for column in columns]
 
     return {name: groups[name] for name in sorted(groups, key=best, reverse=True)}
 
@@ -61,7 +61,7 @@ def table(folder: Path | None = None) -> str:
     rows = report.head(f"method | c, weight of the past | {epochs}")
     for name, found in weights(folder).items():
         for weight, mine in found.items():
-            shares = " | ".join(report.percent(report.kept(runs)) if runs else "not run" for runs in mine)
+            shares = " | ".join(report.percent(evidence.kept(runs)) if runs else "not run" for runs in mine)
             literature = ", the literature's" * (weight.usual and weight.c is not None)
             rows.append(f"| {METHODS[name].label} | {weight}{literature} | {shares} |")
     return "\n".join(rows)
@@ -94,24 +94,24 @@ def overview() -> str:
 
 
 def _kept(runs: list[Run]) -> str:
-    return f"{report.percent(report.kept(runs))} % ({len(runs)} seed{'s' * (len(runs) > 1)})"
+    return f"{report.percent(evidence.kept(runs))} % ({len(runs)} seed{'s' * (len(runs) > 1)})"
 
 
 def _said_of_weights(folder: Path) -> list[str]:
     at = claims.table_1("pmnist30")
-    full, short = (report.of_preset(preset, folder) for preset in WEIGHED)
+    full, short = (evidence.of_preset(preset, folder) for preset in WEIGHED)
     late, early = (
         trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
     )
-    pair = short["alasso-published"], report.recorded(experiment(WEIGHED[1], "si", {"c": "1"}), folder)
+    pair = short["alasso-published"], evidence.recorded(experiment(WEIGHED[1], "si", {"c": "1"}), folder)
     others = [found for name, found in weights(folder).items() if not name.startswith("alasso")]
-    rival = report.most_kept(mine for found in others for mine, _ in found.values())
+    rival = evidence.most_kept(mine for found in others for mine, _ in found.values())
     return [
         f"**With the literature's weights and twenty epochs.** {report.leader(full)} The paper has "
         f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2; the authors' code has $a$ = "
         f"{full['alasso-published'][0].hyperparameters['a']:g}.",
         f"**Other weights change the order.** ALASSO's best of those tried is {early:g} at five epochs and {late:g} at "
-        f"twenty. At five, SI with $c$ = 1 keeps {report.points(report.mean_difference(*pair))} than ALASSO with the "
+        f"twenty. At five, SI with $c$ = 1 keeps {report.points(evidence.mean_difference(*pair))} than ALASSO with the "
         f"same $c${report.sureness(*pair)}; at twenty, {report.name(rival[0])} keeps most of all others, "
         f"{_kept(rival)}. ALASSO's $a$ was found on this benchmark, by its authors; the others' weights come from "
         "shorter streams or other networks. Only a search at twenty epochs, the same for all, would settle it.",

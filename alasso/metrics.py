@@ -11,6 +11,11 @@ def average_accuracy(matrix: np.ndarray) -> np.ndarray:
     return np.nanmean(matrix, axis=1)
 
 
+def final_accuracy(matrix: np.ndarray) -> float:
+    """The last of these: of all tasks, at the end."""
+    return float(average_accuracy(matrix)[-1])
+
+
 def spread(matrix: np.ndarray) -> np.ndarray:
     """Standard deviation over the tasks seen so far, after each task (Figure 6), (T,). Population form, 0 for one."""
     return np.nanstd(matrix, axis=1)

@@ -119,7 +119,7 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
 
     Columns stand side by side at 0, 1, …, whatever the distance of their values.
     """
-    finals = [[metrics.average_accuracy(run.matrix)[-1] for run in runs] for runs in groups.values()]
+    finals = [[metrics.final_accuracy(run.matrix) for run in runs] for runs in groups.values()]
     colour, dash = LINES[next(iter(groups.values()))[0].method]
     for column, final in enumerate(finals):
         ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
@@ -136,7 +136,7 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
 
     The first group is what the others are compared with: a line marks its mean.
     """
-    finals = {name: [metrics.average_accuracy(run.matrix)[-1] for run in runs] for name, runs in groups.items()}
+    finals = {name: [metrics.final_accuracy(run.matrix) for run in runs] for name, runs in groups.items()}
     for row, (name, values) in enumerate(finals.items()):
         colour = LINES[groups[name][0].method][0]
         ax.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.6)

@@ -3,30 +3,16 @@
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from alasso import metrics, plots, protocol, results
-from alasso.experiments import Experiment
-from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS
+from alasso import evidence, plots, protocol
+from alasso.presets import BOUNDS, METHODS, PRESETS
 from alasso.results import Run
-from alasso.search import tuned
 
 CELLS = "kept, % | seed by seed | learned, % | forgetting, points"
-
-
-def recorded(chosen: Experiment, folder: Path | None = None) -> list[Run]:
-    """Every run of the experiment that has a record in the folder (default: the project's results/), seed by seed.
-
-    Raises BadInput for a record that is torn or was made with other settings.
-    """
-    folder = folder or results.folder()
-    found = [path.stem.rpartition("-s")[2] for path in (folder / chosen.preset).glob(chosen.path(folder, "*").name)]
-    return [chosen.load(folder, seed) for seed in sorted(int(seed) for seed in found if seed.isdecimal())]
 
 
 def percent(values) -> str:
@@ -52,21 +38,6 @@ def brief(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else protocol.text(value)
 
 
-def kept(runs: list[Run]) -> list[float]:
-    """Average accuracy on all tasks at the end, a run."""
-    return [float(metrics.average_accuracy(run.matrix)[-1]) for run in runs]
-
-
-def learned(runs: list[Run]) -> list[float]:
-    """Accuracy on a task right after its training, averaged over tasks, a run."""
-    return [float(run.matrix.diagonal().mean()) for run in runs]
-
-
-def forgotten(runs: list[Run]) -> list[float]:
-    """How far tasks have fallen below their best, averaged over all but the last, a run."""
-    return [metrics.forgetting(run.matrix) for run in runs]
-
-
 def head(columns: str) -> list[str]:
     """The first two lines of a Markdown table."""
     return [f"| {columns} |", f"|{'---|' * (columns.count('|') + 1)}"]
@@ -74,7 +45,8 @@ def head(columns: str) -> list[str]:
 
 def cells(runs: list[Run]) -> str:
     """Under CELLS in a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
-    return f"{percent(kept(runs))} | {each(runs)} | {percent(learned(runs))} | {percent(forgotten(runs))}"
+    kept, learned, forgotten = (percent(of(runs)) for of in (evidence.kept, evidence.learned, evidence.forgotten))
+    return f"{kept} | {each(runs)} | {learned} | {forgotten}"
 
 
 def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
@@ -91,7 +63,7 @@ def commands(groups: Iterable[tuple[str, list[Run]]]) -> str:
 
 def each(runs: list[Run]) -> str:
     """What is kept, seed by seed, in percent."""
-    return ", ".join(f"{100 * value:.1f}" for value in kept(runs))
+    return ", ".join(f"{100 * value:.1f}" for value in evidence.kept(runs))
 
 
 def commits(runs: list[Run]) -> str:
@@ -109,33 +81,15 @@ def effect(usual: list[Run], changed: list[Run]) -> str:
 
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
-    found = differences(usual, changed)
+    found = evidence.differences(usual, changed)
     return f"{100 * np.mean(found):+z.1f}" + _deviation(found) if found else "not measured"
-
-
-def differences(usual: list[Run], changed: list[Run]) -> list[float]:
-    """How much more of what was learned is kept, for each seed that both have."""
-    # Two runs of a seed see the same tasks, which differ in how hard they are.
-    before = {run.seed: value for run, value in zip(usual, kept(usual), strict=True)}
-    return [value - before[run.seed] for run, value in zip(changed, kept(changed), strict=True) if run.seed in before]
-
-
-def mean_difference(usual: list[Run], changed: list[Run]) -> float:
-    """How much more of what was learned is kept on average: over the seeds that both have, or over all if none."""
-    found = differences(usual, changed)
-    return float(np.mean(found) if found else np.mean(kept(changed)) - np.mean(kept(usual)))
-
-
-def standard_error(values: list[float]) -> float:
-    """Of the mean over seeds; 0, for want of knowledge, where there are not two."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def sureness(usual: list[Run], changed: list[Run]) -> str:
     """How sure a mean difference is, to follow it in a sentence: its standard error, or what stands in the way."""
-    found = differences(usual, changed)
+    found = evidence.differences(usual, changed)
     if len(found) > 1:
-        return f" (standard error {100 * standard_error(found):.1f} over {len(found)} seeds)"
+        return f" (standard error {100 * evidence.standard_error(found):.1f} over {len(found)} seeds)"
     if found and len(usual) == len(changed) == 1:
         return ", with a single seed of each"
     if found:
@@ -149,36 +103,16 @@ def leader(runs: dict[str, list[Run]]) -> str:
 
     Empty where there are not two of these.
     """
-    order = ranked(runs)
+    order = evidence.ranked(runs)
     if len(order) < 2:
         return ""
     first, second, *_ = order
-    lead = points(mean_difference(runs[second], runs[first]))
+    lead = points(evidence.mean_difference(runs[second], runs[first]))
     return (
         f"Of the {len(order)} methods that keep no old data and have run, "
-        f"**{METHODS[first].label}** keeps most, {percent(kept(runs[first]))} %: {lead} than "
+        f"**{METHODS[first].label}** keeps most, {percent(evidence.kept(runs[first]))} %: {lead} than "
         f"{METHODS[second].label}{sureness(runs[second], runs[first])}."
     )
-
-
-def strongest(
-    sides: Mapping[str, Iterable[Experiment]], folder: Path | None = None
-) -> tuple[list[Run], tuple[str, ...]]:
-    """By method, experiments: the runs of the one that keeps most, and the labels of methods without a run."""
-    found = {name: [recorded(one, folder) for one in made] for name, made in sides.items()}
-    missing = tuple(METHODS[name].label for name, mine in found.items() if not any(mine))
-    return most_kept(chain(*found.values())), missing
-
-
-def most_kept(groups: Iterable[list[Run]]) -> list[Run]:
-    """Of groups of runs, a method with one setting each, that which keeps most on average; empty without any run."""
-    return max(filter(None, groups), key=lambda mine: np.mean(kept(mine)), default=[])
-
-
-def ranked(runs: dict[str, list[Run]]) -> list[str]:
-    """Methods that keep no old data, that which keeps most first; a method without one of its parts is none."""
-    names = [name for name in runs if name not in (*BOUNDS, *ABLATIONS)]
-    return sorted(names, key=lambda name: -np.mean(kept(runs[name])))
 
 
 def figure(*methods: str) -> Figure:
@@ -206,12 +140,12 @@ def table(*methods: str) -> str:
 
 def standing(method: str, runs: dict[str, list[Run]]) -> str:
     """A sentence on where a method ends among those that keep no old data; of a part of one, how far off; no bounds."""
-    order = ranked(runs)
+    order = evidence.ranked(runs)
     if method in BOUNDS or len(order) < 2:
         return ""
     place = [f"place {order.index(method) + 1} of {len(order)}"] if method in order else []
     landmarks = [other for other in plots.LANDMARKS if other != method and other in runs]
-    above = {other: mean_difference(runs[other], runs[method]) for other in landmarks}
+    above = {other: evidence.mean_difference(runs[other], runs[method]) for other in landmarks}
     distances = [f"{points(more, 'above', 'below')} {METHODS[other].label}" for other, more in above.items()]
     return f"{', '.join([*place, *distances])}. "
 
@@ -236,18 +170,6 @@ def settings(*methods: str) -> str:
     return "\n".join(rows)
 
 
-def of_preset(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
-    """The runs of every method that has a record at this preset, under its own settings or those of its search.
-
-    Raises BadInput as `recorded` does.
-    """
-    folder = folder or results.folder()
-    # From the files, as not every method can be combined with every preset.
-    present = {path.name.rpartition("-s")[0].rpartition("-")[0] for path in (folder / preset).glob("*.json")}
-    runs = {name: recorded(tuned(preset, name), folder) for name in METHODS if name in present}
-    return {name: mine for name, mine in runs.items() if mine}
-
-
 def benchmark(groups: Iterable[list[Run]]) -> str:
     """Markdown: what each group of runs kept, learned and forgot, with every seed and cost; best first; the commands.
 
@@ -255,7 +177,7 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
     the command.
     """
     rows = head(f"method | {CELLS} | core hours, fastest run")
-    order = sorted(groups, key=lambda mine: -np.mean(kept(mine)))
+    order = sorted(groups, key=lambda mine: -np.mean(evidence.kept(mine)))
     for mine in order:
         alike = [run for run in mine if (run.loop, run.precision) == (mine[0].loop, mine[0].precision)]
         hours = min(run.core_seconds for run in alike) / 3600
@@ -283,15 +205,16 @@ def conditions(preset: str, runs: list[Run]) -> str:
 
 def findings(runs: dict[str, list[Run]]) -> str:
     """Markdown: who keeps most of those that keep no old data, by how much, and what each pays for it."""
-    best = ranked(runs)[0]
+    best = evidence.ranked(runs)[0]
     lines = [*filter(None, [leader(runs)])]
-    for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(kept(runs[name]))):
-        behind = f"keeps {points(mean_difference(runs[best], runs[name]))}; it " if name != best else ""
-        line = f"{METHODS[name].label} {behind}learned tasks to {100 * np.mean(learned(runs[name])):.1f} % on average"
+    for name in sorted(runs.keys() - set(BOUNDS), key=lambda name: -np.mean(evidence.kept(runs[name]))):
+        behind = f"keeps {points(evidence.mean_difference(runs[best], runs[name]))}; it " if name != best else ""
+        learned = np.mean(evidence.learned(runs[name]))
+        line = f"{METHODS[name].label} {behind}learned tasks to {100 * learned:.1f} % on average"
         if "single" in runs:
-            gain = np.mean(learned(runs[name])) - np.mean(kept(runs["single"]))
+            gain = learned - np.mean(evidence.kept(runs["single"]))
             line += f", {points(gain, 'above', 'below')} a network of its own"
-        lines.append(f"{line}, and lost {100 * np.mean(forgotten(runs[name])):.1f} points.")
+        lines.append(f"{line}, and lost {100 * np.mean(evidence.forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -302,5 +225,5 @@ def _deviation(values) -> str:
 
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:
     """For each preset with records of some of these methods: those of all methods."""
-    panels = {preset: of_preset(preset) for preset in PRESETS}
+    panels = {preset: evidence.of_preset(preset) for preset in PRESETS}
     return {preset: runs for preset, runs in panels.items() if not runs.keys().isdisjoint(methods)}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from alasso.evidence import forgotten, kept, learned, most_kept, recorded
 from alasso.experiments import experiment
 from alasso.presets import METHODS
-from alasso.report import brief, forgotten, head, kept, learned, most_kept, percent, recorded
+from alasso.report import brief, head, percent
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from alasso import answers, front_page, plots, report
+from alasso import answers, evidence, front_page, plots, report
 from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
 from alasso.search import tuned
@@ -35,7 +35,7 @@ BEGIN, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->
 
 def committed(preset: str) -> list[Run]:
     """Every committed run of the preset under its methods' settings: no seed is left out."""
-    return [run for method in SHOWN[preset][0] for run in report.recorded(tuned(preset, method))]
+    return [run for method in SHOWN[preset][0] for run in evidence.recorded(tuned(preset, method))]
 
 
 def table(preset: str, runs: list[Run]) -> str:
@@ -47,13 +47,13 @@ def table(preset: str, runs: list[Run]) -> str:
         f"`{preset}`, {tasks} tasks | average accuracy at the end | forgetting | seeds | command for one seed"
     )
     for method, mine in groups.items():
-        lost = report.percent(report.forgotten(mine))
+        lost = report.percent(evidence.forgotten(mine))
         lines.append(
-            f"| {METHODS[method].label} | {report.percent(report.kept(mine))} % | {lost} | {len(mine)} "
+            f"| {METHODS[method].label} | {report.percent(evidence.kept(mine))} % | {lost} | {len(mine)} "
             f"| `{mine[0].again}` |"
         )
     torch = sorted({run.versions["torch"] for run in runs})
-    said = [report.leader(report.of_preset(preset)), note]  # the leader of all that ran, not of those shown
+    said = [report.leader(evidence.of_preset(preset)), note]  # the leader of all that ran, not of those shown
     lines += ["", " ".join(filter(None, said))]
     precisions = {
         precision: [METHODS[m].label for m, mine in groups.items() if precision in {run.precision for run in mine}]

@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from alasso import claims, metrics, report, results
+from alasso import claims, evidence, metrics, results
 from alasso.experiments import experiment
 from alasso.presets import ABLATIONS
 from alasso.search import tuned
@@ -21,7 +21,7 @@ def said_by(chapter: str) -> str:
 
 def kept(preset: str, method: str, **settings) -> float:
     """The mean over the seeds of one experiment."""
-    return statistics.mean(report.kept(report.recorded(experiment(preset, method, settings))))
+    return statistics.mean(evidence.kept(evidence.recorded(experiment(preset, method, settings))))
 
 
 def test_more_epochs_help_whom_the_caption_says():
@@ -43,7 +43,7 @@ def test_more_epochs_help_whom_the_caption_says():
 def test_the_curve_of_table_1_rises_as_the_page_says():
     assert "ours rises from 1 to 2, and from there by about as much as seeds differ." in said_by("steepness")
     low, *high = (kept("pmnist30-short", "alasso-published", a=a) for a in ("1", "2", "3", "4", "5"))
-    seeds = report.kept(report.recorded(experiment("pmnist30-short", "alasso-published")))
+    seeds = evidence.kept(evidence.recorded(experiment("pmnist30-short", "alasso-published")))
     assert max(high) - high[0] < 1.2 * np.ptp(seeds)
     assert high[0] - low > 0.05
 
@@ -74,7 +74,7 @@ def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
         "pmnist_full"
     )
     theirs = json.loads((results.project() / "book" / "pathint_curves.json").read_text(encoding="utf-8"))["curves"]
-    runs = report.of_preset("pmnist10")
+    runs = evidence.of_preset("pmnist10")
     si, none = (
         np.mean([metrics.average_accuracy(run.matrix) for run in runs[name]], axis=0) - theirs[name]
         for name in ("si", "none")
@@ -97,7 +97,7 @@ def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
         "plain training falls furthest, single task ends on top, and SI and ALASSO end between them, with some seeds "
         "of ALASSO well below SI"
     ) in said_by("split_cifar")
-    ends = {name: report.kept(runs) for name, runs in report.of_preset("split-cifar").items()}
+    ends = {name: evidence.kept(runs) for name, runs in evidence.of_preset("split-cifar").items()}
     between = [*ends["si"], *ends["alasso-published"]]
     assert max(ends["none"]) < min(between) <= max(between) < min(ends["single"])
     assert sum(share < min(ends["si"]) - 0.04 for share in ends["alasso-published"]) > 1
@@ -111,13 +111,13 @@ def test_what_split_tiny_imagenet_says_of_both_settings_of_si_is_so():
     assert "a third of a point behind in the search" in text
     epochs = {"epochs": "15"}
     runs = {
-        name: report.recorded(tuned("split-tiny-64", name, epochs)) for name in ("si", "single", "alasso-published")
+        name: evidence.recorded(tuned("split-tiny-64", name, epochs)) for name in ("si", "single", "alasso-published")
     }
-    other = report.recorded(experiment("split-tiny-64", "si", {"c": "10", "damping": "0.1", **epochs}))
+    other = evidence.recorded(experiment("split-tiny-64", "si", {"c": "10", "damping": "0.1", **epochs}))
     assert {len(mine) for mine in (*runs.values(), other)} == {1}
-    si, single, alasso = (report.kept(mine)[0] for mine in runs.values())
-    assert si < alasso < single < report.kept(other)[0]
-    assert report.learned(other)[0] > single + 0.05, "better than new networks"
-    tried = [report.kept(report.recorded(one))[0] for one in TARGETS["search-split-tiny-64-si"].experiments()]
+    si, single, alasso = (evidence.kept(mine)[0] for mine in runs.values())
+    assert si < alasso < single < evidence.kept(other)[0]
+    assert evidence.learned(other)[0] > single + 0.05, "better than new networks"
+    tried = [evidence.kept(evidence.recorded(one))[0] for one in TARGETS["search-split-tiny-64-si"].experiments()]
     best, second, *_ = sorted(tried, reverse=True)
     assert 0.0025 < best - second < 0.004

@@ -246,7 +246,7 @@ def test_accuracies_are_those_of_the_records():
         for seed, record in enumerate(runs):
             np.testing.assert_allclose(curves[f"final-{seed}"][1], record.matrix[-1], atol=1e-5)
             np.testing.assert_allclose(curves[f"learned-{seed}"][1], record.matrix.diagonal(), atol=1e-5)
-        average = 100 * np.mean([metrics.average_accuracy(run.matrix)[-1] for run in runs])
+        average = 100 * np.mean([metrics.final_accuracy(run.matrix) for run in runs])
         assert f"a = {a:g}: {average:.1f} % on average" in made.readout({"a": a})
     assert made.start == {"a": METHODS[METHOD].surrogate.a}
 

@@ -6,7 +6,7 @@ import statistics
 import pytest
 from records import made_up, stretched
 
-from alasso import front_page, report, results
+from alasso import evidence, front_page, report, results
 from alasso.experiments import experiment
 from alasso.presets import METHODS
 
@@ -61,8 +61,8 @@ def test_the_front_page_names_what_keeps_most():
 
 def test_another_weight_changes_the_order_as_the_front_page_says():
     def kept(preset, method, c):
-        records = report.recorded(experiment(preset, method, {"c": c}), RESULTS)
-        return statistics.mean(report.kept(records))
+        records = evidence.recorded(experiment(preset, method, {"c": c}), RESULTS)
+        return statistics.mean(evidence.kept(records))
 
     at_five, at_twenty = (
         {c: kept(preset, "alasso-published", c) for c in ("1", "10")} for preset in ("pmnist30-short", "pmnist30")

@@ -11,6 +11,7 @@ MATRIX = np.array([[0.9, NAN, NAN], [0.7, 0.8, NAN], [0.5, 0.85, 0.6]])
 
 def test_average_accuracy_is_over_the_tasks_seen():
     assert metrics.average_accuracy(MATRIX) == pytest.approx([0.9, 0.75, 0.65])
+    assert metrics.final_accuracy(MATRIX) == pytest.approx(0.65)
 
 
 def test_spread_is_over_the_tasks_seen():

@@ -3,8 +3,8 @@
 from records import made_up, stretched
 
 from alasso import metrics, results, trials
+from alasso.evidence import recorded
 from alasso.experiments import experiment
-from alasso.report import recorded
 from alasso.search import FINALISTS, FIRST_ROUND, GRIDS, SEED, tuned
 from alasso.targets import TARGETS
 
@@ -64,7 +64,7 @@ def ranked(name: str) -> list[dict]:
     target = TARGETS[name]
     tried = [recorded(one) for one in target.experiments()]
     assert [[run.seed for run in runs] for runs in tried] == [[target.first_seed]] * len(target.variations)
-    order = sorted(range(len(tried)), key=lambda k: -metrics.average_accuracy(tried[k][0].matrix)[-1])
+    order = sorted(range(len(tried)), key=lambda k: -metrics.final_accuracy(tried[k][0].matrix))
     return [
         {name: target.variations[k][name] for name in ("c", "damping") if name in target.variations[k]} for k in order
     ]
