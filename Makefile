@@ -55,14 +55,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# This page trains its runs here, once for each version of the formulas, into _build/runs, and holds them against
+# This page trains its runs here, once for each version of the code that decides numbers, and holds them against
 # results/. The others load results/.
-results/executed/permuted_mnist.ipynb: PARAMETERS := -p results _build/runs
-results/executed/permuted_mnist.ipynb: BEFORE = $(BIN)/alasso collect --check --results _build/runs > /dev/null 2>&1 || rm -rf _build/runs
+results/executed/permuted_mnist.ipynb: PARAMETERS = -p results _build/runs/$$($(BIN)/python -c 'from alasso.run import CODE; print(CODE[:12])')
 
 results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard book/*.json) $(RECORDS) $(READY)
 	@mkdir -p $(@D)
-	@$(BEFORE)
 	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@
 

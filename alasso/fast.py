@@ -42,9 +42,9 @@ def update(
 ) -> None:
     """One step of Adam on the total loss, and what the surrogate observes of it; all in place, every vector (P,).
 
-    `g` is the gradient of the task's loss, `first` and `second` are Adam's moments, `low` the weights as the matrix
-    products take them. The bias corrections of Kingma and Ba 2015 are in `step_size`, η / (1 − β₁ᵗ), and `correction`,
-    √(1 − β₂ᵗ).
+    `g`, times `scale` where a method trains at other weights than θ, is the gradient of the task's loss, `first` and
+    `second` are Adam's moments, `low` the weights as the matrix products take them. The bias corrections of Kingma and
+    Ba 2015 are in `step_size`, η / (1 − β₁ᵗ), and `correction`, √(1 − β₂ᵗ).
     """
     g = scale * g.float()
     total = g + surrogate.gradient(state, theta)

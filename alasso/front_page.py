@@ -51,7 +51,7 @@ def weights(folder: Path | None = None) -> dict[str, dict[Weight, list[list[Run]
 
 def _weight(chosen: Experiment) -> Weight:
     usual, own = vars(METHODS[chosen.method].surrogate), vars(chosen.surrogate)
-    others = [f"{name} = {report.brief(own[name])}" for name in own if own[name] != usual[name] and name != "c"]
+    others = report.changed({name: value for name, value in own.items() if name != "c"}, usual)
     return Weight(own.get("c"), tuple(others), own == usual)
 
 

@@ -28,9 +28,13 @@ def source(*things: Callable) -> str:
 
 def name(run: Run) -> str:
     """The method's, with the hyper-parameters that are not its own."""
-    usual = vars(METHODS[run.method].surrogate)
-    changed = [f"{key} = {brief(value)}" for key, value in run.hyperparameters.items() if value != usual[key]]
-    return METHODS[run.method].label + (f" with {', '.join(changed)}" if changed else "")
+    others = changed(run.hyperparameters, vars(METHODS[run.method].surrogate))
+    return METHODS[run.method].label + (f" with {', '.join(others)}" if others else "")
+
+
+def changed(own: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
+    """`name = value` for each of one's own settings that is not the usual."""
+    return [f"{name} = {brief(value)}" for name, value in own.items() if value != usual[name]]
 
 
 def brief(value: object) -> str:

@@ -36,7 +36,7 @@ class Run:
     hyperparameters: dict
     accuracy: list  # (T, T): test accuracy on task k after training task n; None above the diagonal
     loss: list  # (T,): mean training loss of the task alone over its last epoch
-    seconds: list  # (T,): training, consolidation and evaluation of each task
+    seconds: list  # (T,), wall time: training, consolidation and evaluation of each task
     parameters: int
     dataset_sha256: str
     device: str

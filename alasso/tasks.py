@@ -27,7 +27,7 @@ def batches(
 
 
 def permutation(seed: int, task: int, pixels: int = 784, permute_first: bool = False) -> Tensor:
-    """The pixel order of a task (0, 1, …) of permuted MNIST, a bijection of 0 … pixels − 1.
+    """The pixel order of a task (0, 1, …) of permuted MNIST, (pixels,) int64, a bijection of 0 … pixels − 1.
 
     `permute_first=False` leaves task 0 as it is, as both published codes do (pathint and alasso, `permute_all=False`);
     True permutes every task, as the paper says ("differently in each task").
@@ -64,7 +64,10 @@ class PermutedTask:
 
 
 class MixedImages:
-    """The images of several permuted tasks, one task after the other, each permuted only when it is asked for."""
+    """The images (N, pixels) of several permuted tasks, one task after the other, each permuted only when asked for.
+
+    `orders` (tasks, pixels) are the tasks' own.
+    """
 
     def __init__(self, images: Tensor, orders: Tensor):
         self.images, self.orders = images, orders

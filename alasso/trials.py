@@ -8,7 +8,7 @@ import numpy as np
 from alasso.evidence import forgotten, kept, learned, most_kept, recorded
 from alasso.experiments import experiment
 from alasso.presets import METHODS
-from alasso.report import brief, head, percent
+from alasso.report import changed, head, percent
 from alasso.results import Run
 from alasso.search import FIRST_ROUND, GRIDS, candidates
 from alasso.targets import TARGETS
@@ -54,8 +54,8 @@ def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str
         if np.mean(kept(best)) > np.mean(kept(mine)):
             old, new = mine[0].hyperparameters, best[0].hyperparameters
             sides = [
-                f"{percent(kept(runs))} % with " + ", ".join(f"{k} = {brief(own[k])}" for k in old if old[k] != new[k])
-                for runs, own in ((mine, old), (best, new))
+                f"{percent(kept(runs))} % with {', '.join(changed(own, other))}"
+                for runs, own, other in ((mine, old, new), (best, new, old))
             ]
             said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")
     return said
