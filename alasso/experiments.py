@@ -12,7 +12,7 @@ from alasso.errors import BadInput, check_name, require
 from alasso.presets import METHODS, PRESETS, Surrogate
 from alasso.protocol import Protocol, text
 from alasso.results import Run
-from alasso.surrogates import NoSurrogate
+from alasso.surrogates import ALASSO, NoSurrogate
 
 LARGEST_FLOAT = 3.4e38  # of float32
 
@@ -90,47 +90,45 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     todo = replace(
         usual, protocol=replace(usual.protocol, **protocol), surrogate=replace(usual.surrogate, **hyperparameters)
     )
-    for clash, what in _clashes(todo, chosen.mean_field):
-        if clash:
-            raise BadInput(f"{method} with {what}")
+    _refuse_clashes(todo)
     return todo
 
 
-def _clashes(todo: Experiment, mean_field: bool) -> list[tuple[bool, str]]:
-    """What a method and a protocol cannot both have: whether it is so, and what to say of it."""
+def _refuse_clashes(todo: Experiment) -> None:
+    """Raise BadInput for what a method and a protocol cannot both have."""
+
+    def refuse(clash: bool, what: str) -> None:
+        if clash:
+            raise BadInput(f"{todo.method} with {what}")
+
     protocol, surrogate = todo.protocol, todo.surrogate
-    convolutions, dropout = protocol.network != "mlp", f"dropout={text(protocol.dropout)}"
-    drop = getattr(surrogate, "drop", False)
-    mixed = protocol.joint and not isinstance(surrogate, NoSurrogate)
-    usual = METHODS[todo.method].surrogate
-    read = {name: getattr(surrogate, name, 0) for name in ("c_prime", "a_prime", "epsilon_prime")}  # by (7)
-    unread = ", ".join(f"{name}={value}" for name, value in read.items() if value != getattr(usual, name, 0))
-    bottomless = not getattr(surrogate, "floor", True) and getattr(surrogate, "keep_maximum", False)
-    preset = PRESETS[todo.preset].protocol
-    permuted = METHODS[todo.method].protocol.get("permute_first", preset.permute_first) == protocol.permute_first
-    widths = not convolutions or protocol.hidden == preset.hidden
-    side = protocol.network == "table-d" or protocol.image_side == preset.image_side
-    return [
-        (not widths, f"hidden={text(protocol.hidden)}: {protocol.network} has widths of its own; leave it out"),
-        (not side, f"image_side={protocol.image_side}: {protocol.network} takes images as they are; leave it out"),
-        (
-            convolutions and not permuted,
-            f"permute_first={text(protocol.permute_first)}: split classes are not permuted; leave it out",
-        ),
-        (mixed, "joint=true: batches that mix all tasks need no surrogate; use the method multi"),
-        (
-            mean_field and convolutions,
-            f"network={protocol.network}: the mean field is for the mlp; use a pmnist preset",
-        ),
-        (mean_field and any(protocol.dropout), f"{dropout}: the mean field has noise of its own; use dropout=0,0"),
-        (drop and any(protocol.dropout), f"{dropout}: drop-transfer is dropout; set drop=false"),
-        (
-            unread and not surrogate.perfect,
-            f"{unread}: (7) reads it, which perfect=false leaves out",
-        ),
-        (bottomless, "floor=false: keep_maximum=true keeps Ω̂ from falling below 0; set one of the two only"),
-        (drop and convolutions, f"network={protocol.network}, which has dropout: drop-transfer too; set drop=false"),
-    ]
+    method, preset = METHODS[todo.method], PRESETS[todo.preset].protocol
+    network, drop = f"network={protocol.network}", getattr(surrogate, "drop", False)
+    if protocol.network != "mlp":
+        permuted = method.protocol.get("permute_first", preset.permute_first)
+        own = f"{protocol.network} has widths of its own; leave it out"
+        refuse(protocol.hidden != preset.hidden, f"hidden={text(protocol.hidden)}: {own}")
+        split = "split classes are not permuted; leave it out"
+        refuse(protocol.permute_first != permuted, f"permute_first={text(protocol.permute_first)}: {split}")
+        refuse(method.mean_field, f"{network}: the mean field is for the mlp; use a pmnist preset")
+        refuse(drop, f"{network}, which has dropout: drop-transfer too; set drop=false")
+    if protocol.network != "table-d":
+        as_they_are = f"{protocol.network} takes images as they are; leave it out"
+        refuse(protocol.image_side != preset.image_side, f"image_side={protocol.image_side}: {as_they_are}")
+    if any(protocol.dropout):
+        dropout = f"dropout={text(protocol.dropout)}"
+        refuse(method.mean_field, f"{dropout}: the mean field has noise of its own; use dropout=0,0")
+        refuse(drop, f"{dropout}: drop-transfer is dropout; set drop=false")
+    if protocol.joint:
+        mixed = "batches that mix all tasks need no surrogate; use the method multi"
+        refuse(not isinstance(surrogate, NoSurrogate), f"joint=true: {mixed}")
+    if isinstance(surrogate, ALASSO):
+        read = {name: getattr(surrogate, name) for name in ("c_prime", "a_prime", "epsilon_prime")}  # by (7)
+        unread = [f"{name}={value}" for name, value in read.items() if value != getattr(method.surrogate, name)]
+        left_out = "(7) reads it, which perfect=false leaves out"
+        refuse(not surrogate.perfect and bool(unread), f"{', '.join(unread)}: {left_out}")
+        kept = "keep_maximum=true keeps Ω̂ from falling below 0; set one of the two only"
+        refuse(surrogate.keep_maximum and not surrogate.floor, f"floor=false: {kept}")
 
 
 def _settings(chosen: Experiment) -> dict:
