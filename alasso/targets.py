@@ -89,7 +89,7 @@ TARGETS |= {
 }
 
 TARGETS |= {
-    f"final-{preset}-{method}": _search("the three best settings", preset, method, SECOND_ROUND, tried)
+    f"final-{preset}-{method}": _search("the three best settings", preset, method, SECOND_ROUND[preset], tried)
     for preset, methods in FINALISTS.items()
     for method, tried in methods.items()
 }
