@@ -229,10 +229,11 @@ def main(arguments: list[str]) -> int:
         if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
         preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
-        if not path(preset, seed, folder).exists():
+        file = path(preset, seed, folder)
+        if not file.exists():
             trained = first_task(preset, seed)
             save(trained, sample(trained, 1000, seed), preset, seed, folder)
-        print(path(preset, seed, folder))
+        print(file)
         return 0
     except BadInput as error:
         print("alasso.landscape:", *str(error).splitlines(), file=sys.stderr)

@@ -190,9 +190,7 @@ def test_code_that_differs_from_its_commit_is_dirty(tmp_path, monkeypatch):
 def test_a_commit_that_is_made_while_a_process_runs_is_not_that_of_its_code(tmp_path):
     shutil.copytree(results.ROOT / "alasso", tmp_path / "alasso", ignore=shutil.ignore_patterns("__pycache__"))
     code = """
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 def commit():
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
