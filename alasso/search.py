@@ -57,13 +57,6 @@ def counted(preset: str, method: str) -> tuple[Settings, ...]:
     return candidates("pmnist30", method) if preset.startswith("pmnist") else ({},)
 
 
-SECOND_ROUND: Mapping[str, Settings] = {
-    "split-cifar": {"validation": "true"},
-    "split-tiny-64": {"validation": "true", "epochs": "15"},
-}
-"""By preset, the conditions under which the three best train again, over all tasks of the stream: what is best after
-ten tasks need not be best after thirty."""
-
 FINALISTS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
     "split-cifar": {
         "si": (
@@ -92,11 +85,16 @@ FINALISTS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
 }
 """By preset and method, the three best of the first round in the order of the second, as the records have it."""
 
+SECOND_ROUND: Mapping[str, Settings] = {
+    preset: {name: value for name, value in FIRST_ROUND[preset].items() if name != "tasks"} for preset in FINALISTS
+}
+"""By preset, the conditions of the three best: all tasks, as what is best after ten need not be best after thirty."""
+
 FOUND: dict[str, dict[str, Settings]] = {
     preset: {method: best for method, (best, *_) in methods.items()} for preset, methods in FINALISTS.items()
 }
-FOUND["split-tiny"] = FOUND["split-tiny-64"]
 """By preset and method, the best of the last round of its search; enlarged images have had no search of their own."""
+FOUND["split-tiny"] = FOUND["split-tiny-64"]
 
 
 def tuned(preset: str, method: str, settings: Settings | None = None) -> Experiment:
