@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from records import made_up
 
-from alasso import evidence, plots, report, results
+from alasso import plots, report
 from alasso.experiments import experiment
 from alasso.formulas import si_importance
 from alasso.train import Learner
@@ -61,12 +61,6 @@ def test_where_a_method_stands_among_those_that_keep_no_old_data():
         "40.0 points below single task. "
     )
     assert report.standing("single", runs) == ""
-
-
-def test_the_group_that_keeps_most_does_so_on_average():
-    steady, lucky = [run(0, 0.7, 0.7), run(1, 0.7, 0.7)], [run(0, 1.0, 0.9), run(1, 0.3, 0.3)]
-    assert evidence.most_kept([lucky, [], steady]) is steady
-    assert evidence.most_kept([]) == evidence.most_kept([[], []]) == []
 
 
 def test_shares_are_said_in_percent():
@@ -123,14 +117,6 @@ def test_code_is_quoted_as_the_package_has_it():
     assert ast.dump(function) == ast.dump(own)
 
 
-def test_only_files_named_as_records_are_read(tmp_path):
-    chosen = experiment("pmnist-tiny", "none")
-    results.save(made_up(chosen, 0, [[0.9, None], [0.5, 0.9]]), chosen.path(tmp_path, 0))
-    copy = chosen.path(tmp_path, 0)
-    copy.with_stem(f"{copy.stem} (copy)").write_text("{")
-    assert [found.seed for found in evidence.recorded(chosen, tmp_path)] == [0]
-
-
 def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
     matrix = [[0.1 * (k + 1) if k <= n else None for k in range(6)] for n in range(6)]
     ax = plots.final_by_task(plt.figure().subplots(), [made_up(experiment("split-cifar", "si"), 0, matrix)])
@@ -150,11 +136,3 @@ def test_code_that_differed_from_its_commit_is_marked():
 def test_the_cost_is_that_of_the_fastest_run():
     slow, quick = recorded(0.5, seconds=[7200.0, 7200.0]), recorded(0.5, seed=1, seconds=[3600.0, 3600.0])
     assert "| 2 |\n" in report.benchmark([[slow, quick]])
-
-
-def test_runs_of_a_preset_are_those_of_the_folder(tmp_path):
-    made = experiment("pmnist-tiny", "si")
-    results.save(recorded(0.9, seed=17), made.path(tmp_path, 17))
-    assert {name: [run.seed for run in mine] for name, mine in evidence.of_preset("pmnist-tiny", tmp_path).items()} == {
-        "si": [17]
-    }
