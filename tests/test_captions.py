@@ -153,3 +153,5 @@ def test_the_second_round_on_tiny_imagenet_turned_the_first_over_as_the_chapter_
     alike = [second["alasso-published", 10, 0.1]], [second["alasso-published", 1, 0.01]]
     for of in (evidence.kept, evidence.learned, evidence.forgotten):
         assert abs(of(alike[0])[0] - of(alike[1])[0]) < 0.005
+    assert "SI's two settings with that quotient are not alike" in text
+    assert evidence.kept([second["si", 10, 0.1]])[0] > evidence.kept([second["si", 0.1, 0.001]])[0] + 0.02

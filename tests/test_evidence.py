@@ -7,11 +7,9 @@ from alasso.experiments import experiment
 
 
 def test_the_group_that_keeps_most_does_so_on_average():
+    made = experiment("pmnist-tiny", "si")
     steady, lucky = (
-        [
-            made_up(experiment("pmnist-tiny", "si"), seed, [[0.99, None], [share, share]])
-            for seed, share in enumerate(ends)
-        ]
+        [made_up(made, seed, [[0.99, None], [share, share]]) for seed, share in enumerate(ends)]
         for ends in ((0.7, 0.7), (0.95, 0.3))
     )
     assert evidence.most_kept([lucky, [], steady]) is steady
