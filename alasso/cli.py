@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
 from alasso.protocol import LARGEST_SEED, whole_number
 from alasso.run import run, signals
-from alasso.targets import TARGETS
+from alasso.targets import TARGETS, Target
 
 MOST = 1000  # seeds, or runs at a time
+TOGETHER = "\xa0"  # stands for a space at which no line breaks
 SCALE_HELP = "the small stream, the paper's at a quarter of the epochs, the paper's"
 
 
@@ -190,7 +192,18 @@ def _list(chosen: argparse.Namespace) -> int:
     print("\nfigures and tables of the paper, and searches for settings, with the runs that each needs for one seed")
     print("  (Figure 2 is measured rather than run: python -m alasso.landscape pmnist30 0)")
     for name, target in TARGETS.items():
-        changes = [" ".join(f"{key}={value}" for key, value in c.items()) for c in target.variations if c]
-        print(f"  {name:22}{target.about}: {target.preset}, {len(target.experiments())} runs")
-        print(f"{'':24}{', '.join(target.methods)}" + (f"; with {', '.join(changes)}" if changes else ""))
+        print(f"  {name}\n    {target.about}: {target.preset}, {len(target.experiments())} runs")
+        lines = textwrap.fill(_needed(target), 110, initial_indent=" " * 4, subsequent_indent=" " * 6)
+        print(lines.replace(TOGETHER, " "))
     return 0
+
+
+def _needed(target: Target) -> str:
+    """Its methods and settings; those that all its variations share are said once."""
+    shared = set.intersection(*(set(changes.items()) for changes in target.variations))
+    parts = [", ".join(target.methods), *(f"{name}={value}" for name, value in sorted(shared))]
+    own = [
+        TOGETHER.join(f"{name}={value}" for name, value in changes.items() if (name, value) not in shared)
+        for changes in target.variations
+    ]
+    return " ".join(parts) + (f" with {', '.join(own)}" if any(own) else "")

@@ -12,6 +12,7 @@ from alasso import cli, datasets, results
 from alasso.errors import Notice
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
+from alasso.targets import TARGETS
 
 
 def refused(capsys, *arguments) -> str:
@@ -58,6 +59,12 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     for preset in PRESETS.values():
         assert preset.cost in out
         assert preset.expect in out
+    listed = " ".join(out.split())
+    for name, target in TARGETS.items():
+        assert f" {name} {target.about}: " in listed
+        for setting in {f"{key}={value}" for changes in target.variations for key, value in changes.items()}:
+            assert setting in listed
+    assert max(len(line) for line in out[out.index("figures and tables") :].splitlines()) <= 110
 
 
 @pytest.mark.parametrize(
