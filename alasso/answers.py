@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alasso import evidence, report
-from alasso.claims import ALONE, CLOSE, ROUGH
+from alasso.claims import CLOSE, ROUGH, chance
 from alasso.experiments import Experiment
 from alasso.results import Run
 from alasso.search import Settings, counted, tuned
@@ -123,11 +123,10 @@ class Lead(NamedTuple):
     def answer(self, question: Question) -> str:
         """`yes`, `no`, or `not settled`.
 
-        Not settled is what lies within two standard errors of the bound, or with a single seed within ALONE; and what
-        a method without a run may yet lower.
+        Not settled is what lies within `chance` of the bound, and what a method without a run may yet lower.
         """
         distance = question.needed - abs(self.points) if question.same else self.points - question.needed
-        if abs(distance) <= (2 * self.error if self.seeds > 1 else ALONE) or (self.missing and distance > 0):
+        if abs(distance) <= chance(self.error, self.seeds) or (self.missing and distance > 0):
             return "not settled"
         return "yes" if distance > 0 else "no"
 

@@ -24,6 +24,15 @@ ALONE = 0.04
 all but the same (LOG.md, 2026-11-28 and -29)."""
 
 
+def chance(error: float, seeds: int) -> float:
+    """How far a mean over seeds may lie beyond a bound by chance: two standard errors, and at least ALONE / √seeds.
+
+    The latter since two or three seeds may lie close together by luck; of one seed there is no standard error, and 0 is
+    given.
+    """
+    return max(2 * error, ALONE / seeds**0.5)
+
+
 @dataclass(frozen=True)
 class Claim:
     """One number of a paper: an average accuracy at the end, or by how much it is above that of other methods."""
@@ -76,18 +85,18 @@ class Outcome:
     def verdict(self, claim: Claim) -> str:
         """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`.
 
-        `open` where a single seed is beyond that by ALONE at most, and while a rival is missing, unless those that have
-        run refute an "at least".
+        `open` what is beyond that, but by `chance` at most; and while a rival is missing, unless those that have run
+        refute an "at least".
         """
         excess = self.ours - claim.paper
         if claim.at_least:
             excess = min(excess, 0.0)
         beyond = abs(excess) - (ROUGH if claim.about else CLOSE)
-        chance = 2 * self.error if self.seeds > 1 else ALONE
-        if self.missing and not (claim.at_least and beyond > chance):
+        near = beyond <= chance(self.error, self.seeds)
+        if self.missing and (near or not claim.at_least):
             return "open"
-        if beyond <= chance:
-            return "agrees" if self.seeds > 1 or beyond <= 0 else "open"
+        if near:
+            return "agrees" if beyond <= 2 * self.error else "open"
         return "higher" if excess > 0 else "lower"
 
 

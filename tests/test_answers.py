@@ -29,8 +29,12 @@ def write(folder, method, shares, place=HERE, settings=None):
         ([0.83], [0.7], "not settled"),
         ([0.77], [0.7], "not settled"),
         ([0.75], [0.7], "no"),
-        ([0.82, 0.83, 0.84], [0.7, 0.71, 0.72], "yes"),  # .02 over it, whatever the tasks of a seed are like
-        ([0.82, 0.83, 0.84], [0.72, 0.71, 0.70], "not settled"),  # .02, by hand ± .0116: two of these are more
+        ([0.83, 0.83], [0.7, 0.7], "yes"),  # .03 over it; two seeds may move by .04 / √2 = .0283, however alike
+        ([0.828, 0.828], [0.7, 0.7], "not settled"),
+        ([0.772, 0.772], [0.7, 0.7], "not settled"),
+        ([0.77, 0.77], [0.7, 0.7], "no"),
+        ([0.825, 0.835, 0.845], [0.7, 0.71, 0.72], "yes"),  # .025 over it, whatever the tasks of a seed are like
+        ([0.825, 0.835, 0.845], [0.73, 0.71, 0.69], "not settled"),  # .025, by hand ± .0173: two of these are more
         ([0.77, 0.78, 0.79], [0.7, 0.71, 0.72], "no"),
     ],
 )
@@ -51,8 +55,9 @@ def test_an_answer_needs_more_than_chance(tmp_path, ours, theirs, answer):
         ([0.8], "no"),  # .09 beyond the bound of .01, to either side
         ([0.6], "no"),
         ([0.7], "not settled"),
-        ([0.701, 0.702, 0.703], "yes"),
-        ([0.72, 0.73, 0.74], "no"),
+        ([0.701, 0.702, 0.703], "not settled"),  # .008 within it, and three seeds may move by .023
+        ([0.701, 0.703] * 16, "yes"),
+        ([0.73, 0.74, 0.75], "no"),
         ([0.67, 0.72, 0.74], "not settled"),
     ],
 )
