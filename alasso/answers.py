@@ -6,7 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
 from alasso import evidence, report
 from alasso.claims import CLOSE, ROUGH, chance
@@ -146,6 +149,47 @@ def _at(place: Place, side: Side) -> dict[str, list[Experiment]]:
         name: [tuned(place.preset, name, {**one, **place.changes}) for one in settings]
         for name, settings in side.items()
     }
+
+
+COLOURS = {"yes": "#009E73", "no": "#D55E00", "not settled": "#5f5f5f"}
+
+
+def figure(folder: Path | None = None) -> Figure:
+    """Where each claim of the paper would hold, shaded, and the leads that were measured, as far as chance goes.
+
+    A filled dot is of the paper's own experiment; an arrowhead is a lead that a method without a run may yet shorten.
+    """
+    measured = []
+    for question in QUESTIONS:
+        leads = [(place, found) for place in question.places if (found := lead(question, place, folder))]
+        measured += [(question, leads)] * bool(leads)
+    rows = len(measured) + sum(len(leads) for _, leads in measured)
+    drawing, ax = plt.subplots(figsize=(6.0, 0.28 * rows + 1.1))
+    heading = blended_transform_factory(drawing.transFigure, ax.transData)
+    named, row = {}, 0
+    for question, leads in measured:
+        claim = ax.text(0.01, row, question.claim, transform=heading, fontsize="small", va="center")
+        claim.set_in_layout(False)
+        low, high = (-question.needed, question.needed) if question.same else (question.needed, 1)
+        ax.barh(row + len(leads) / 2 + 0.25, high - low, len(leads), left=low, color="0.9", zorder=0)
+        for place, found in leads:
+            row += 1
+            named[row] = place.words
+            colour, around = COLOURS[found.answer(question)], chance(found.error, found.seeds)
+            ax.plot([found.points - around, found.points + around], [row, row], color=colour, linewidth=2.2)
+            face = colour if place == question.places[0] else "white"
+            ax.plot(found.points, row, "<" if found.missing else "o", color=colour, markerfacecolor=face)
+        row += 1
+    for answer, colour in COLOURS.items():
+        ax.plot([], [], color=colour, linewidth=2.2, label=answer)
+    ax.set(yticks=list(named), yticklabels=named.values(), ylim=(row - 0.4, -0.6), xlim=(-0.16, 0.24))
+    ax.tick_params("y", length=0, labelsize="small")
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color="0.6", linewidth=1, zorder=0)
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:+g}" if share else "0")
+    ax.set_xlabel("lead, in points of average accuracy at the end")
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return drawing
 
 
 def overview(folder: Path | None = None) -> str:

@@ -138,9 +138,8 @@ def scales(claim: Claim) -> list[str]:
 
 
 def table(claims: list[Claim], folder: Path | None = None) -> str:
-    """Markdown: a row for each claim and preset that has its runs, a row for a claim that has none, and their cost."""
-    rows = report.head("claim | paper | ours | verdict | difference | seed by seed")
-    missing = {}
+    """Markdown: a row for each claim and preset that has its runs; below, the claims that have none, and their cost."""
+    rows, missing = [], {}
     for claim in claims:
         found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
         paper = "about " * claim.about + "≥\u00a0" * claim.at_least + f"{100 * claim.paper:.1f}"
@@ -153,9 +152,12 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             cells = [paper, ours, verdict, f"{100 * (result.ours - claim.paper):+z.1f}", seed_by_seed(result)]
             rows.append(f"| {claim.what}{epochs} ({claim.source}) | {' | '.join(cells)} |")
         if not found:
-            rows.append(f"| {claim.what} ({claim.source}) | {paper} | not run yet | | | |")
-            missing[claim.preset] = f"- A run of `{claim.preset}` takes {PRESETS[claim.preset].cost}."
-    return "\n".join([*rows, "", *missing.values()])
+            missing.setdefault(claim.preset, []).append(f"{claim.what} ({claim.source}: {paper})")
+    if rows:
+        rows = [*report.head("claim | paper | ours | verdict | difference | seed by seed"), *rows, ""]
+    costs = (f"A run of `{preset}` takes {PRESETS[preset].cost}." for preset in missing)
+    unseen = (f"- Not run yet: {'; '.join(wanted)}." for wanted in missing.values())
+    return "\n".join([*rows, *(f"{line} {cost}" for line, cost in zip(unseen, costs, strict=True))])
 
 
 def commands(claims: list[Claim], folder: Path | None = None) -> str:

@@ -160,7 +160,7 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
         side = torch.tensor([-np.sign(sweep.move)])
         points = {}
         for panel, reach in (("near", 2 * abs(sweep.move)), ("wide", 1.0)):
-            x = torch.linspace(-reach, reach, 81, dtype=torch.float64)
+            x = reach * torch.linspace(-1, 1, 81, dtype=torch.float64) ** 3  # dense where a steep parabola is narrow
             symmetric = formulas.quadratic_surrogate(x, torch.zeros(1), omega_hat)
             asymmetric = formulas.asymmetric_surrogate(x, torch.zeros(1), omega_hat, side, v["a"], v["epsilon"])
             points[f"symmetric-{panel}"] = x.numpy(), symmetric.numpy()
@@ -170,8 +170,9 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
     def readout(v: Mapping) -> str:
         sweep, omega_hat = importance(v)
         return (
-            f"ω = {sweep.omega:.1e} over a move of {abs(sweep.move):.1e} makes Ω̂ = {omega_hat.item():.1e} on the "
-            f"observed side, and {v['a'] * omega_hat.item() + v['epsilon']:.1e} on the other."
+            f"ω = {_scientific(sweep.omega)} over a move of {_scientific(abs(sweep.move))} makes Ω̂ = "
+            f"{_scientific(omega_hat.item())} on the observed side, and "
+            f"{_scientific(v['a'] * omega_hat.item() + v['epsilon'])} on the other."
         )
 
     return Explorer(
@@ -186,6 +187,11 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
         readout,
         {"sweeps": [{"move": sweep.move, "omega": sweep.omega} for sweep in swept]},
     )
+
+
+def _scientific(value: float) -> str:
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} · 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _draw_sweep(sweep: Sweep):

@@ -44,6 +44,9 @@ def execute(
     partial = page.with_suffix(".partial.ipynb")
     papermill.execute_notebook(str(notebook), str(partial), dict(parameters), progress_bar=False)
     made = nbformat.read(partial, as_version=4)
+    for cell in made.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):  # folders of this machine: not for a reader
+            cell.metadata.tags.append("remove-cell")
     made.metadata["alasso"] = {"key": key}
     if title:
         first = made.cells[0]

@@ -6,6 +6,7 @@ stands at the end of its line.
 A dagger marks runs of code that was not committed; that epochs are fewer than the paper's stands above the figure.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
@@ -63,11 +64,15 @@ def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS
 
 
 def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], dashed: Collection[str] = ()) -> Axes:
-    """The same with one curve a group, in the colour of its method, solid or dashed, and with the group's name."""
-    lines = (
-        _Line(runs, name, LINES[runs[0].method][0], DASHED if name in dashed else SOLID)
-        for name, runs in groups.items()
-    )
+    """The same with one curve a group, in the colour of its method and with the group's name.
+
+    It has the method's dash, too; but of a method's groups among `dashed` each has another.
+    """
+    dashes = defaultdict(lambda: iter((DASHED, DOTTED, DASH_DOT)))
+    lines = []
+    for name, runs in groups.items():
+        colour, dash = LINES[runs[0].method]
+        lines.append(_Line(runs, name, colour, next(dashes[runs[0].method]) if name in dashed else dash))
     return _average_accuracy(ax, lines)
 
 
@@ -180,7 +185,7 @@ def _curves(
 ) -> None:
     """One curve of summary(matrix), (T,), a run, and their mean a line; nothing without runs.
 
-    If it is crowded there are no curves of single runs, and names that had to move are tied to their curves.
+    If it is crowded there are no curves of single runs.
     """
     ends, drawn = [], []
     for runs, name, colour, dash in lines:
@@ -197,7 +202,8 @@ def _curves(
         drawn += runs
     if drawn:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        label_ends(ax, trained[-1], ends, tied=crowded)
+        ax.set_xlim(left=0.5)  # no tick where no task is trained yet
+        label_ends(ax, trained[-1], ends)
         _note(ax, drawn)
 
 
@@ -216,26 +222,23 @@ def _note(ax: Axes, runs: list[Run]) -> None:
     ax.set_title("; ".join(notes), loc="right", fontsize="small")
 
 
-def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]], tied: bool = False) -> None:
+def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
     """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below.
 
-    If they are tied, a thin line leads from each end to its name.
+    If one had to move so far that it stands beside another curve, a thin line leads from each end to its name.
     """
     low, high = ax.get_ylim()
-    gap, free = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low), -np.inf
-    away = 22 if tied else 8
+    gap = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low)
+    placed, free = [], -np.inf
     for y, name, colour in sorted(ends):
         free = max(y, free + gap)
-        ax.annotate(
-            name,
-            (x, free),
-            xytext=(away, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            annotation_clip=False,
-        )
+        placed.append((y, free, name, colour))
+    tied = any(at - y > gap / 2 for y, at, *_ in placed)
+    away = 22 if tied else 8
+    for y, at, name, colour in placed:
+        beside = {"textcoords": "offset points", "color": colour, "va": "center", "annotation_clip": False}
+        ax.annotate(name, (x, at), xytext=(away, 0), **beside)
         if tied:
-            beside = ax.transData + ScaledTranslation((away - 2) / 72, 0, ax.figure.dpi_scale_trans)
+            end = ax.transData + ScaledTranslation((away - 2) / 72, 0, ax.figure.dpi_scale_trans)
             line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
-            ax.annotate("", (x, y), (x, free), textcoords=beside, arrowprops=line, annotation_clip=False)
+            ax.annotate("", (x, y), (x, at), textcoords=end, arrowprops=line, annotation_clip=False)

@@ -12,7 +12,7 @@ from alasso import evidence, plots, protocol
 from alasso.presets import BOUNDS, METHODS, PRESETS
 from alasso.results import Run
 
-CELLS = "kept, % | seed by seed | learned, % | forgetting, points"
+CELLS = "kept, % | learned, % | forgetting, points"
 
 
 def percent(values) -> str:
@@ -48,9 +48,8 @@ def head(columns: str) -> list[str]:
 
 
 def cells(runs: list[Run]) -> str:
-    """Under CELLS in a table: what these runs, seeds of one experiment, kept, seed by seed, learned and forgot."""
-    kept, learned, forgotten = (percent(of(runs)) for of in (evidence.kept, evidence.learned, evidence.forgotten))
-    return f"{kept} | {each(runs)} | {learned} | {forgotten}"
+    """Under CELLS in a table: what these runs, seeds of one experiment, kept, learned and forgot."""
+    return " | ".join([with_seeds(runs), percent(evidence.learned(runs)), percent(evidence.forgotten(runs))])
 
 
 def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
@@ -63,6 +62,11 @@ def commands(groups: Iterable[tuple[str, list[Run]]]) -> str:
     """Markdown to follow a table: by name, the command for the first seed of some runs; folded, as they are long."""
     lines = [f"- {name}: `{mine[0].again}`" for name, mine in groups]
     return "\n".join(["", "<details><summary>Commands</summary>", "", *lines, "", "</details>"])
+
+
+def with_seeds(runs: list[Run]) -> str:
+    """What is kept, in percent; if there are several seeds, with each of them in brackets."""
+    return percent(evidence.kept(runs)) + (f" ({each(runs)})" if len(runs) > 1 else "")
 
 
 def each(runs: list[Run]) -> str:

@@ -3,19 +3,18 @@
 A surrogate is a frozen dataclass of hyper-parameters and seven functions over an explicit State, a tuple of tensors
 whose first is the anchor. All are pure; randomness comes from the generator that they are given.
 
-==================================  =====================  ========================================================
-function                            when                   returns
-==================================  =====================  ========================================================
-init(theta, task)                   before the first task  State
-train_at(state, theta, network,     every step             parameters at which the task's loss is taken, and their
-generator)                                                 derivative with respect to θ, entry by entry
-penalty(state, theta)               tests                  scalar, what is added to the loss
-gradient(state, theta)              every step             (P,), its gradient in closed form
-observe(state, g, delta)            after every step       State; g is the gradient of the task's loss alone
-consolidate(state, theta, network,  end of a task          State
-task, generator)
-evaluate_at(state, theta)           before evaluation      the parameters to evaluate
-==================================  =====================  ========================================================
+===================================================  =====================  ============================================
+function                                             when                   returns
+===================================================  =====================  ============================================
+init(theta, task)                                    before the first task  State
+train_at(state, theta, network, generator)           every step             parameters where the task's loss is taken,
+                                                                            and their derivative by θ, entrywise
+penalty(state, theta)                                tests                  scalar, what is added to the loss
+gradient(state, theta)                               every step             (P,), its gradient in closed form
+observe(state, g, delta)                             after every step       State; g: gradient of the task's loss alone
+consolidate(state, theta, network, task, generator)  end of a task          State
+evaluate_at(state, theta)                            before evaluation      the parameters to evaluate
+===================================================  =====================  ============================================
 
 No surrogate inherits from another: what two of them share is a function in formulas.py. One whose `consolidate` treats
 each entry of θ by itself, and neither network nor task, says so: `entrywise`. Here are plain training, SI and ALASSO;

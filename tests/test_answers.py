@@ -91,6 +91,28 @@ def test_what_is_changed_at_a_place_is_changed_on_both_sides(tmp_path):
     assert answers.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
 
 
+def test_the_figure_has_each_lead_and_what_chance_may_do_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "QUESTIONS", (AHEAD,))
+    write(tmp_path, "alasso-published", [0.9, 0.9])
+    write(tmp_path, "si", [0.5, 0.6])
+    write(tmp_path, "alasso-published", [0.9], THERE)
+    write(tmp_path, "si", [0.85], THERE)
+    write(tmp_path, "none", [0.2], THERE)
+    (ax,) = answers.figure(tmp_path).axes
+    here, there = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 2]
+    assert list(here.get_xdata()) == pytest.approx([0.25, 0.45])  # .4 and .3, standard error .05
+    assert list(there.get_xdata()) == pytest.approx([0.01, 0.09])  # .05, one seed
+    assert here.get_color() == answers.COLOURS["not settled"], "plain training may be nearer"
+    assert there.get_color() == answers.COLOURS["no"]
+    dots = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [(line.get_xdata()[0], line.get_marker()) for line in dots] == [
+        (pytest.approx(0.35), "<"),
+        (pytest.approx(0.05), "o"),
+    ]
+    (holds,) = ax.patches
+    assert holds.get_x() == AHEAD.needed
+
+
 def test_the_committed_answers_are_those_of_the_files():
     """The third: the ablation without asymmetry, at twenty epochs; against means of last rows."""
 

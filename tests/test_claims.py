@@ -128,7 +128,9 @@ def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
     claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
     write(tmp_path, "alasso-published", 0, 0.9)
     assert claims.outcome(claim, PRESET, tmp_path) is None
-    assert "| a = 3 (Table 1) | 90.0 | not run yet | | | |" in claims.table([claim], tmp_path)
+    assert claims.table([claim], tmp_path).startswith(
+        "- Not run yet: a = 3 (Table 1: 90.0). A run of `pmnist10` takes "
+    )
     command = "alasso run pmnist10 alasso-published --seed 0 --set a=3.0"
     assert claims.commands([claim], tmp_path) == f"- a = 3: `{command}`"
     assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
@@ -158,10 +160,9 @@ def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
         assert -1 <= claim.paper <= 1
         against = [one for settings in claim.rivals(claim.preset).values() for one in settings]
         assert all(made.preset == claim.preset for made in (claim.experiment(claim.preset), *against))
-    rows, costs = (part.splitlines() for part in claims.table(stated, tmp_path).split("\n\n"))
-    assert len(rows) == 2 + len(stated)
-    assert {row.count("|") for row in rows} == {7}
-    assert len(costs) == len({claim.preset for claim in stated})
+    lines = claims.table(stated, tmp_path).splitlines()
+    assert len(lines) == len({claim.preset for claim in stated})
+    assert all(any(f"{claim.what} ({claim.source}: " in line for line in lines) for claim in stated)
 
 
 def test_about_is_widened_by_two_standard_errors_too():

@@ -39,13 +39,17 @@ def test_the_thick_line_is_the_mean_of_the_seeds(draw, mean):
 
 
 @pytest.mark.parametrize("draw", [plots.average_accuracy, plots.spread])
-def test_a_crowded_figure_has_means_only_and_ties_each_name_to_its_curve(draw):
+def test_a_crowded_figure_has_means_only(draw):
     ax = draw(plt.figure().subplots(), RUNS, crowded=True)
-    (mean,) = ax.get_lines()
-    name, tie = ax.texts
-    assert name.get_text() == "SI"
-    assert tie.arrow_patch is not None
-    assert tie.xy == pytest.approx((2, mean.get_ydata()[-1]))
+    assert len(ax.get_lines()) == 1
+    assert [text.get_text() for text in ax.texts] == ["SI"]
+
+
+def test_changed_settings_of_one_method_have_a_dash_each():
+    groups = dict.fromkeys(("chosen", "stiff", "soft"), RUNS)
+    ax = plots.average_accuracy_of(plt.figure().subplots(), groups, ("stiff", "soft"))
+    dashes = [line._dash_pattern for line in ax.get_lines() if line.get_linewidth() > 2]
+    assert len({str(dash) for dash in dashes}) == 3
 
 
 def test_no_two_methods_share_colour_and_dash():
@@ -72,11 +76,21 @@ def test_without_runs_there_are_axes_and_no_curves(draw):
     assert not ax.texts
 
 
+def test_names_that_stand_beside_their_curves_need_no_line_to_them():
+    ax = plt.figure().subplots()
+    plots.label_ends(ax, 1, [(0.5, "upper", "black"), (0.1, "lower", "black")])
+    assert sorted(text.get_text() for text in ax.texts) == ["lower", "upper"]
+
+
 def test_names_at_the_ends_of_curves_keep_clear_of_each_other_and_in_order():
     ax = plt.figure().subplots()
     ax.set_ylim(0, 1)
     plots.label_ends(ax, 1, [(0.5, "upper", "black"), (0.499, "lower", "black"), (0.9, "far", "black")])
-    heights = {text.get_text(): text.xy[1] for text in ax.texts}
+    names = [text for text in ax.texts if text.get_text()]
+    ties = [text for text in ax.texts if not text.get_text()]
+    heights = {text.get_text(): text.xy[1] for text in names}
+    assert sorted(tie.xy[1] for tie in ties) == pytest.approx([0.499, 0.5, 0.9])
+    assert all(tie.arrow_patch is not None for tie in ties)
     assert heights["lower"] == pytest.approx(0.499)
     assert heights["upper"] > heights["lower"] + 0.02
     assert heights["far"] == pytest.approx(0.9)

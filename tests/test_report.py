@@ -39,13 +39,14 @@ def test_a_seed_that_one_side_lacks_does_not_count():
 
 def test_the_rows_and_sentences_of_a_page():
     one = made_up(experiment("split-cifar", "si"), 0, [[0.8, None], [0.4, 0.9]])
-    assert report.cells([one]) == "65.0 | 65.0 | 85.0 | 40.0"
+    assert report.cells([one]) == "65.0 | 85.0 | 40.0"
+    assert report.cells([one, one]) == "65.0 ± 0.0 (65.0, 65.0) | 85.0 ± 0.0 | 40.0 ± 0.0"
     assert report.conditions("split-cifar", [one]).endswith(
         " 30 tasks of 3 classes, 60 epochs a task in batches of 256, by Adam at 0.001 with its moments reset between "
         "tasks; 1 parameters. 1 run, seed 0; reference loop in float32; commit 0000000."
     )
     slow = replace(one, seconds=[3600.0, 3600.0], threads=2)
-    assert "| 65.0 | 65.0 | 85.0 | 40.0 | 4 |\n" in report.benchmark([[slow]])
+    assert "| 65.0 | 85.0 | 40.0 | 4 |\n" in report.benchmark([[slow]])
     assert f"\n- {report.name(slow)}: `{slow.again}`\n" in report.benchmark([[slow]])
     assert "| 4 |\n" in report.benchmark([[slow, replace(one, seed=1, precision="bfloat16")]]), "of another precision"
     other = replace(one, method="ewc", hyperparameters={"c": 50.0, "fisher": "exact", "online": False, "decay": 0.5})

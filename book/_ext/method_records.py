@@ -10,8 +10,8 @@
     ```{method-table} results ewc online-ewc
     ```
 
-The table is one of `results` and `settings`, or, without methods, of `answers` and `overview`; the latter is the front
-page's figure, too.
+The table is one of `results` and `settings`, or, without methods, `overview`. Instead of methods a figure can have
+`overview` or `answers`: the front page's.
 A cell would do the same and start a kernel for every page.
 """
 
@@ -24,25 +24,21 @@ from sphinx.util.docutils import SphinxDirective
 
 from alasso import answers, front_page, plots, report
 
-TABLES = {
-    "results": report.table,
-    "settings": report.settings,
-    "overview": front_page.overview,
-    "answers": answers.overview,
-}
+TABLES = {"results": report.table, "settings": report.settings, "overview": front_page.overview}
+FIGURES = {"overview": front_page.figure, "answers": answers.figure}
 
 
 class MethodFigure(Figure):
     def run(self):
         if not self.options.get("alt"):
             raise self.error("method-figure needs an :alt: text")
-        methods = self.arguments[0].split()
+        name, *others = self.arguments[0].split()
         # Sphinx takes images from below its source folder, which for this book is the whole project.
-        picture = Path("_build", "figures", f"method-{'-'.join(methods)}.svg")
+        picture = Path("_build", "figures", f"method-{'-'.join([name, *others])}.svg")
         target = Path(self.state.document.settings.env.srcdir) / picture
         target.parent.mkdir(parents=True, exist_ok=True)
         plots.use_style()
-        drawing = front_page.figure() if methods == ["overview"] else report.figure(*methods)
+        drawing = FIGURES[name]() if name in FIGURES else report.figure(name, *others)
         drawing.savefig(target, metadata={"Date": None})
         plt.close(drawing)
         self.arguments = [f"/{picture.as_posix()}"]

@@ -11,7 +11,11 @@
 
   const grid = (reach, count) => Array.from({ length: count }, (_, i) => reach * ((2 * i) / (count - 1) - 1));
   const over = (x, f) => [x, x.map(f)];
-  const scientific = (value) => value.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"); // as Python writes it
+  const cubic = (reach, count) => grid(1, count).map((u) => reach * u ** 3); // dense where a steep parabola is narrow
+  const scientific = (value) => {
+    const [mantissa, exponent] = value.toExponential(1).split("e");
+    return `${mantissa} · 10${String(Number(exponent)).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)])}`;
+  };
 
   // From the values of the controls and the data of the page to the points of every named line, and a sentence.
   const kinds = {
@@ -25,8 +29,9 @@
       const past = { anchor: 0, side: -Math.sign(move), importance: perfectImportance(omega, 0, move, v.damping) };
       const lines = {};
       for (const [panel, reach] of [["near", 2 * Math.abs(move)], ["wide", 1]]) {
-        lines[`symmetric-${panel}`] = over(grid(reach, 81), (x) => surrogate(x, past, 1, 0));
-        lines[`asymmetric-${panel}`] = over(grid(reach, 81), (x) => surrogate(x, past, v.a, v.epsilon));
+        const x = cubic(reach, 81);
+        lines[`symmetric-${panel}`] = over(x, (t) => surrogate(t, past, 1, 0));
+        lines[`asymmetric-${panel}`] = over(x, (t) => surrogate(t, past, v.a, v.epsilon));
       }
       const far = v.a * past.importance + v.epsilon;
       return {
