@@ -28,12 +28,12 @@ def optima(h: Tensor, m: Tensor) -> Tensor:
 
 
 def trajectory(surrogate: SI | ALASSO, h: Tensor, m: Tensor, start: Tensor, total_gradient: bool = False) -> Tensor:
-    """θ̂¹, θ̂², …, (tasks, size), with an ALASSO whose a is 1. `total_gradient` makes the classic mistake in ω."""
+    """θ̂¹, θ̂², …, (tasks, size). `total_gradient` makes the classic mistake in ω."""
     theta, anchors = start, []
     state = surrogate.init(theta, None)
     for curvature, minimum in zip(h, m, strict=True):
-        # The optimum of h(θ − m)² + cΩ̂(θ − θ̂)² is a weighted mean; a = 1 makes the surrogate this quadratic.
-        past = surrogate.c * state.importance
+        # The optimum of h(θ − m)² + κ(θ − θ̂)² is a weighted mean, on the side of θ̂ where m is: κ is that side's.
+        past = surrogate.gradient(state, minimum) / (2 * (minimum - state.anchor))
         target = (curvature * minimum + past * state.anchor) / (curvature + past)
         middle = (theta + target) / 2
         g = 2 * curvature * (middle - minimum)

@@ -213,6 +213,27 @@ def test_the_gradient_of_the_total_loss_in_the_path_integral_is_not_exact():
     assert (trajectory[2] - optima[2]).abs().median() > 1e-2
 
 
+def test_a_steeper_side_gives_up_the_exact_optimum_and_each_task_still_ends_where_its_total_loss_is_lowest():
+    surrogate = replace(quadratics.EXACT, a=3)
+    h, m, start = quadratics.stream(tasks=5, size=50, seed=0)
+    found = quadratics.trajectory(surrogate, h, m, start)
+    assert (found - quadratics.optima(h, m)).abs().amax(1)[1:].min() > 0.1
+    state, theta = surrogate.init(start, None), start
+    for curvature, minimum, end in zip(h, m, found, strict=True):
+        at = torch.stack([end - 1e-4, end, end + 1e-4])  # brute force: no worse than beside
+        total = [(curvature * (x - minimum) ** 2 + penalties(surrogate, state, x)) for x in at]
+        assert (total[1] <= torch.minimum(total[0], total[2])).all()
+        g = 2 * curvature * ((theta + end) / 2 - minimum)
+        state = surrogate.consolidate(surrogate.observe(state, g, end - theta), end, None, None, None)
+        theta = end
+
+
+def penalties(surrogate, state, theta):
+    """What the surrogate adds for each parameter: its penalty where the others stand at the anchor."""
+    alone = torch.where(torch.eye(len(theta), dtype=torch.bool), theta, state.anchor)
+    return torch.stack([surrogate.penalty(state, one) for one in alone])
+
+
 def authors_code(network, stream, protocol, seed):
     """The authors' way, written anew: one tensor a layer, penalty added to the loss, the side in the sign of Ω̂.
 
