@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alasso import evidence, plots, protocol
+from alasso.errors import BadInput
 from alasso.presets import BOUNDS, METHODS, PRESETS
 from alasso.results import Run
 
@@ -129,8 +130,9 @@ def figure(*methods: str) -> Figure:
     drawing, axes = plt.subplots(len(panels), figsize=(6.0, 3.9 * len(panels)), squeeze=False)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
         plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
-        if not ax.get_title(loc="right").startswith(preset):
-            ax.set_title(preset, loc="left", fontsize="medium")
+        chosen, dagger = PRESETS[preset].protocol, "†" in ax.get_title(loc="right")
+        ax.set_title("† code not committed" if dagger else "", loc="right", fontsize="small")
+        ax.set_title(f"{preset}: {chosen.tasks} tasks of {chosen.epochs} epochs", loc="left", fontsize="medium")
     return drawing
 
 
@@ -196,8 +198,10 @@ def benchmark(groups: Iterable[list[Run]]) -> str:
 def conditions(preset: str, runs: list[Run]) -> str:
     """A few sentences: data, tasks, network, training, and what made the runs.
 
-    There is at least one, and all share what is said.
+    All share what is said. Raises BadInput if there is none.
     """
+    if not runs:
+        raise BadInput(f"no run of {preset} with these settings is recorded; `alasso run {preset} METHOD` makes one")
     chosen = runs[0].protocol
     classes = f" of {chosen['classes_per_task']} classes" if chosen["classes_per_task"] else ""
     moments = "reset between tasks" if chosen["reset_optimizer"] else "kept from task to task"
