@@ -61,8 +61,12 @@ def comparison(groups: Mapping[str, list[Run]], heading: str = "method") -> str:
 
 def commands(groups: Iterable[tuple[str, list[Run]]]) -> str:
     """Markdown to follow a table: by name, the command for the first seed of some runs; folded, as they are long."""
-    lines = [f"- {name}: `{mine[0].again}`" for name, mine in groups]
-    return "\n".join(["", "<details><summary>Commands</summary>", "", *lines, "", "</details>"])
+    return folded("Commands", (f"- {name}: `{mine[0].again}`" for name, mine in groups))
+
+
+def folded(summary: str, lines: Iterable[str]) -> str:
+    """Markdown to follow something else: a line that unfolds these."""
+    return "\n".join(["", f"<details><summary>{summary}</summary>", "", *lines, "", "</details>"])
 
 
 def with_seeds(runs: list[Run]) -> str:
@@ -138,14 +142,15 @@ def figure(*methods: str) -> Figure:
 
 def table(*methods: str) -> str:
     """Markdown: what these methods kept, learned and forgot, with every seed; where they stand; the commands."""
-    rows, notes = head(f"method, preset | {CELLS}"), []
+    rows, notes, made = head(f"method, preset | {CELLS}"), [], []
     for preset, runs in _panels(methods).items():
         for method in (method for method in methods if method in runs):
             mine = runs[method]
             name = f"{METHODS[method].label}, `{preset}`"
             rows.append(f"| {name} | {cells(mine)} |")
-            notes.append(f"- {name}: {standing(method, runs)}{provenance(mine)}")
-    return "\n".join([*rows, "", *notes])
+            notes += [f"- {name}: {stands}" for stands in filter(None, [standing(method, runs)])]
+            made.append(f"- {name}: {provenance(mine)}")
+    return "\n".join([*rows, "", *notes, folded("Commands, commits and versions", made)])
 
 
 def standing(method: str, runs: dict[str, list[Run]]) -> str:
@@ -157,7 +162,7 @@ def standing(method: str, runs: dict[str, list[Run]]) -> str:
     landmarks = [other for other in plots.LANDMARKS if other != method and other in runs]
     above = {other: evidence.mean_difference(runs[other], runs[method]) for other in landmarks}
     distances = [f"{points(more, 'above', 'below')} {METHODS[other].label}" for other, more in above.items()]
-    return f"{', '.join([*place, *distances])}. "
+    return f"{', '.join([*place, *distances])}."
 
 
 def provenance(runs: list[Run]) -> str:

@@ -59,7 +59,7 @@ def test_where_a_method_stands_among_those_that_keep_no_old_data():
     runs["alasso-published"] = [run(0, 0.9)]
     assert report.standing("si", runs) == (
         "place 2 of 4, 20.0 points above plain training, 30.0 points below ALASSO, published, "
-        "40.0 points below single task. "
+        "40.0 points below single task."
     )
     assert report.standing("single", runs) == ""
 
