@@ -58,6 +58,7 @@ class Question:
     places: tuple[Place, ...]
     """The first is the paper's own experiment."""
     ours: Side = field(default_factory=lambda: PUBLISHED)
+    """One method with one setting."""
     same: bool = False
     """The claim is that both keep the same."""
 
@@ -123,21 +124,27 @@ class Lead(NamedTuple):
     missing: tuple[str, ...]
     """Others without a run, which can only lower it."""
 
+    @property
+    def chance(self) -> float:
+        """How far off `points` may be by chance."""
+        return chance(self.error, self.seeds, self.rival[0].preset)
+
     def answer(self, question: Question) -> str:
         """`yes`, `no`, or `not settled`.
 
         Not settled is what lies within `chance` of the bound, and what a method without a run may yet lower.
         """
         distance = question.needed - abs(self.points) if question.same else self.points - question.needed
-        if abs(distance) <= chance(self.error, self.seeds) or (self.missing and distance > 0):
+        if abs(distance) <= self.chance or (self.missing and distance > 0):
             return "not settled"
         return "yes" if distance > 0 else "no"
 
 
 def lead(question: Question, place: Place, folder: Path | None = None) -> Lead | None:
     """None where one of both sides has no run, or no seed that the other has."""
-    ours, _ = evidence.strongest(_at(place, question.ours), folder)
-    rival, missing = evidence.strongest(_at(place, question.others), folder)
+    ((one,),) = _at(place, question.ours).values()
+    ours = evidence.recorded(one, folder)
+    rival, missing = evidence.nearest(ours, _at(place, question.others), folder)
     found = evidence.differences(rival, ours)
     if not found:
         return None
@@ -175,8 +182,9 @@ def figure(folder: Path | None = None) -> Figure:
         for place, found in leads:
             row += 1
             named[row] = place.words
-            colour, around = COLOURS[found.answer(question)], chance(found.error, found.seeds)
-            ax.plot([found.points - around, found.points + around], [row, row], color=colour, linewidth=2.2)
+            colour = COLOURS[found.answer(question)]
+            ends = [found.points - found.chance, found.points + found.chance]
+            ax.plot(ends, [row, row], color=colour, linewidth=2.2)
             face = colour if place == question.places[0] else "white"
             ax.plot(found.points, row, "<" if found.missing else "o", color=colour, markerfacecolor=face)
         row += 1

@@ -41,7 +41,12 @@ def save(record: Path, identity: dict, place: Place, tensors: dict) -> None:
         file.write(b"-" * DIGEST)
         digest = _Digest(file)
         content = {"identity": identity, "place": asdict(place), "tensors": tensors}
-        torch.save(content, digest)
+        try:
+            torch.save(content, digest)
+        except RuntimeError:
+            if digest.error:  # PyTorch makes another of it, which no longer says that the disk is full
+                raise digest.error from None
+            raise
         file.seek(0)
         file.write(digest.sha256.hexdigest().encode())
 
@@ -141,10 +146,15 @@ class _Digest:
 
     def __init__(self, file: BinaryIO):
         self.file, self.sha256 = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data) -> int:
         self.sha256.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()

@@ -19,18 +19,21 @@ from alasso.search import counted, tuned
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""
 
-ALONE = 0.04
-"""How far from there one seed settles nothing: about as far as two runs of one seed have come apart whose settings are
-all but the same (LOG.md, 2026-11-28 and -29)."""
+SCATTER = {"permuted": 0.03, "split": 0.05}
+"""How far a difference of two settings scatters over seeds, by the kind of stream.
+
+The root mean square of its standard deviation, over all pairs of settings that have three seeds on `pmnist-demo` and on
+`split-cifar`.
+"""
 
 
-def chance(error: float, seeds: int) -> float:
-    """How far a mean over seeds may lie beyond a bound by chance: two standard errors, and at least ALONE / √seeds.
+def chance(error: float, seeds: int, preset: str) -> float:
+    """How far a mean over seeds may be off by chance: twice its standard error, or what SCATTER makes of it if larger.
 
-    The latter since two or three seeds may lie close together by luck; of one seed there is no standard error, and 0 is
-    given.
+    A few seeds may lie close together by luck; of a single one there is no standard error, and 0 is given.
     """
-    return max(2 * error, ALONE / seeds**0.5)
+    kind = "split" if PRESETS[preset].protocol.classes_per_task else "permuted"
+    return 2 * max(error, SCATTER[kind] / seeds**0.5)
 
 
 @dataclass(frozen=True)
@@ -78,25 +81,24 @@ class Outcome:
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
-    """All seeds of the method and setting that keep most of those it is held against; empty if it is an accuracy."""
+    """All seeds of the method and setting that comes nearest of those it is held against; empty for an accuracy."""
     missing: tuple[str, ...] = ()
-    """Rivals that have not run, which can only lower `ours`."""
+    """Rivals that have not run with a seed of the claim's method, which can only lower `ours`."""
 
     def verdict(self, claim: Claim) -> str:
-        """`agrees` within CLOSE (ROUGH for "about") plus two standard errors, else `higher` or `lower`.
+        """`agrees` within CLOSE (ROUGH for "about"), `open` if it may be so by `chance`, else `higher` or `lower`.
 
-        `open` what is beyond that, but by `chance` at most; and while a rival is missing, unless those that have run
-        refute an "at least".
+        `open` also while a rival is missing, unless those that have run refute an "at least".
         """
         excess = self.ours - claim.paper
         if claim.at_least:
             excess = min(excess, 0.0)
         beyond = abs(excess) - (ROUGH if claim.about else CLOSE)
-        near = beyond <= chance(self.error, self.seeds)
+        near = beyond <= chance(self.error, self.seeds, self.runs[0].preset)
         if self.missing and (near or not claim.at_least):
             return "open"
         if near:
-            return "agrees" if beyond <= 2 * self.error else "open"
+            return "agrees" if beyond <= 0 else "open"
         return "higher" if excess > 0 else "lower"
 
 
@@ -114,10 +116,10 @@ def table_1(preset: str) -> dict[str, float]:
 def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
     """What the records say of a claim at one preset.
 
-    None without a run of its method, or without a seed that it shares with the best of those that it is above.
+    None without a run of its method, or without a seed that it shares with one of those that it is above.
     """
     runs = evidence.recorded(claim.experiment(preset), folder)
-    rival, missing = evidence.strongest(claim.rivals(preset), folder)
+    rival, missing = evidence.nearest(runs, claim.rivals(preset), folder)
     values = evidence.differences(rival, runs) if claim.against else evidence.kept(runs)
     if not values:
         return None

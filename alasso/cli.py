@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True)
     place = argparse.ArgumentParser(add_help=False)
     kept = "where results are kept (default: results/)"
-    place.add_argument("--results", type=Path, default=results.folder(), metavar="DIR", help=kept)
+    place.add_argument("--results", type=_folder, default=results.folder(), metavar="DIR", help=kept)
 
     one = commands.add_parser("run", parents=[place], help="train one method with one seed, and keep its result")
     one.add_argument("preset", help="what is trained on what: " + ", ".join(PRESETS))
@@ -104,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     collecting = commands.add_parser(
         "collect", parents=[place], help="list the results: seed, settings, commit, duration"
     )
-    collecting.add_argument(
+    way = collecting.add_mutually_exclusive_group()
+    way.add_argument("--csv", action="store_true", help="as CSV: every setting, what is kept, learned and forgotten")
+    way.add_argument(
         "--check", action="store_true", help="say which are of other formulas, settings or data than the rest"
     )
     collecting.set_defaults(function=_collect)
@@ -124,6 +126,12 @@ class _OneLineParser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def _folder(typed: str) -> Path:
+    if not typed:
+        raise argparse.ArgumentTypeError("it is empty; name a folder")
+    return Path(typed)
+
+
 def _run(chosen: argparse.Namespace) -> int:
     todo = experiment(chosen.preset, chosen.method, _settings(chosen.set))
     number = whole_number("--seed", chosen.seed, 0, LARGEST_SEED)
@@ -133,6 +141,8 @@ def _run(chosen: argparse.Namespace) -> int:
     record = run(todo, number, chosen.results, device, reference=chosen.reference, precision=chosen.precision)
     final = metrics.final_accuracy(record.matrix)
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
+    for problem in collect.problems(record, path) if known and record.commit else ():
+        print(f"alasso: {path}: {problem}; delete it to train anew", file=sys.stderr)
     return 0
 
 
@@ -151,7 +161,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    return collect.run(chosen.results, chosen.check)
+    return collect.run(chosen.results, chosen.check, chosen.csv)
 
 
 def _data(chosen: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """`alasso collect`: every result, where it comes from, and whether formulas, settings and data are still its own."""
 
 import ast
+import csv
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from alasso import metrics, plan, results
 from alasso.errors import BadInput
 from alasso.experiments import Experiment, experiment
+from alasso.protocol import text
 from alasso.results import Run
 
 FORMULAS = ("formulas", "surrogates", "rivals", "importance")  # the modules that say what a method is
@@ -17,8 +19,11 @@ SAME = {"SI": "99eeb83", "ALASSO": "83924b7"}
 """Definitions that a commit wrote anew without a change to any result: runs on both sides of it gave the same bits."""
 
 
-def run(folder: Path, check: bool) -> int:
-    """Print a line for each result, with `check` also what is wrong with it; returns 1 if then anything is, else 0."""
+def run(folder: Path, check: bool = False, table: bool = False) -> int:
+    """Print a line for each result, with `check` also what is wrong with it; returns 1 if then anything is, else 0.
+
+    With `table` what is printed is CSV, with every setting and summary in a column of its own.
+    """
     paths = results.records(folder)
     if not paths:
         raise BadInput(f"{folder}: no results here; `alasso run` makes one")
@@ -37,7 +42,10 @@ def run(folder: Path, check: bool) -> int:
         if check:
             complaints += [(name, what) for what in problems(record, path)]
         records[name] = record
-    _print_table(rows)
+    if table:
+        _print_csv(records)
+    else:
+        _print_table(rows)
     if check:
         complaints += other_data(records)
         for name, what in complaints:
@@ -153,6 +161,27 @@ def _row(record: Run) -> tuple[str, ...]:
     kept = metrics.final_accuracy(record.matrix)
     commit = (record.commit or "unknown")[:7] + " dirty" * bool(record.dirty)
     return " ".join(changes) or "-", f"{kept:.4f}", plan.duration(sum(record.seconds)), commit
+
+
+def _print_csv(records: Mapping[str, Run]) -> None:
+    """Accuracies and their summaries are shares; a setting that a method does not have is empty."""
+    rows = [
+        {
+            **{"result": name, "preset": record.preset, "method": record.method, "seed": record.seed},
+            "kept": metrics.final_accuracy(record.matrix),
+            "learned": float(record.matrix.diagonal().mean()),
+            "forgetting": metrics.forgetting(record.matrix),
+            "spread": float(metrics.spread(record.matrix)[-1]),
+            **{"core_seconds": record.core_seconds, "loop": record.loop, "precision": record.precision},
+            **{"commit": record.commit, "dirty": record.dirty, "command": record.again},
+            **{name: text(value) for name, value in {**record.protocol, **record.hyperparameters}.items()},
+        }
+        for name, record in records.items()
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

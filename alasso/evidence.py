@@ -55,13 +55,17 @@ def most_kept(groups: Iterable[list[Run]]) -> list[Run]:
     return max(filter(None, groups), key=lambda mine: np.mean(kept(mine)), default=[])
 
 
-def strongest(
-    sides: Mapping[str, Iterable[Experiment]], folder: Path | None = None
+def nearest(
+    ours: list[Run], sides: Mapping[str, Iterable[Experiment]], folder: Path | None = None
 ) -> tuple[list[Run], tuple[str, ...]]:
-    """By method, experiments: the runs of the one that keeps most, and the labels of methods without a run."""
+    """By method, experiments: the runs of the one that comes nearest to `ours`, above which it may be.
+
+    Compared are seeds that both have. Also returns the labels of the methods without one.
+    """
     found = {name: [recorded(one, folder) for one in made] for name, made in sides.items()}
-    missing = tuple(METHODS[name].label for name, mine in found.items() if not any(mine))
-    return most_kept(chain(*found.values())), missing
+    alike = {name: [runs for runs in mine if differences(runs, ours)] for name, mine in found.items()}
+    missing = tuple(METHODS[name].label for name, mine in alike.items() if not mine)
+    return min(chain(*alike.values()), key=lambda runs: np.mean(differences(runs, ours)), default=[]), missing
 
 
 def ranked(runs: dict[str, list[Run]]) -> list[str]:

@@ -59,7 +59,7 @@ class Experiment:
     @property
     def changes(self) -> list[str]:
         """The settings that differ from the preset's, as they are typed."""
-        usual = _settings(experiment(self.preset, self.method))
+        usual = _settings(_usual(self.preset, self.method))
         return [f"{name}={text(value)}" for name, value in _settings(self).items() if value != usual[name]]
 
     def command(self, seed: int) -> str:
@@ -75,9 +75,7 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     """
     check_name(f"preset {preset!r}", preset, PRESETS)
     check_name(f"method {method!r}", method, METHODS)
-    chosen, base = METHODS[method], PRESETS[preset]
-    surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
-    usual = Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
+    usual = _usual(preset, method)
     protocol_names = {f.name for f in fields(Protocol)}
     known, protocol, hyperparameters = _settings(usual), {}, {}
     for name, typed in (settings or {}).items():
@@ -92,6 +90,13 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     )
     _refuse_clashes(todo)
     return todo
+
+
+def _usual(preset: str, method: str) -> Experiment:
+    """With the settings of the preset, which need not be possible together."""
+    chosen, base = METHODS[method], PRESETS[preset]
+    surrogate = replace(chosen.surrogate, **base.hyperparameters.get(method, {}))
+    return Experiment(preset, method, replace(base.protocol, **chosen.protocol), surrogate)
 
 
 def _refuse_clashes(todo: Experiment) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_run_prints_where_the_result_is_and_runs_once(capsys, tmp_path):
     assert capsys.readouterr().out.endswith("(already there)\n")
     assert cli.main([*run.command.split()[1:], "--results", str(tmp_path)]) == 0, "the command in the record finds it"
     assert capsys.readouterr().out.endswith("(already there)\n")
+    results.save(replace(run, commit="0000000", dirty=True), path)  # of a method that was being written
+    assert cli.main(arguments) == 0
+    assert f"alasso: {path}: made by code that was not committed; delete it to train anew\n" in capsys.readouterr().err
 
 
 def test_data_is_that_of_the_committed_records(capsys):

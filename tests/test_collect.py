@@ -1,6 +1,8 @@
 """Where results come from, and whether the code here would still make them."""
 
 import ast
+import csv
+import io
 import json
 import re
 from dataclasses import replace
@@ -212,3 +214,16 @@ def test_a_change_in_any_depth_and_module_is_found(method, deep):
 def test_what_is_kept_is_the_average_at_the_end():
     made = experiment("pmnist-tiny", "si")
     assert collect._row(made_up(made, 0, [[0.9, None], [0.5, 0.7]]))[1] == "0.6000"
+
+
+def test_csv_has_every_setting_and_summary_in_a_column(tmp_path, capsys):
+    for method, shares in (("si", [[0.9, None], [0.5, 0.7]]), ("none", [[0.8, None], [0.2, 0.9]])):
+        made = experiment("pmnist-tiny", method)
+        results.save(made_up(made, 3, shares), made.path(tmp_path, 3))
+    assert collect.run(tmp_path, table=True) == 0
+    none, si = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (si["method"], si["seed"], si["c"], si["epochs"]) == ("si", "3", "0.1", "1")
+    assert [float(si[name]) for name in ("kept", "learned", "forgetting", "spread")] == pytest.approx(
+        [0.6, 0.8, 0.4, 0.1]
+    )
+    assert (none["c"], none["method"]) == ("", "none")

@@ -8,11 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from small_runs import forked, start
 
-from alasso import fast, results
+from alasso import checkpoint, fast, results
 from alasso import run as runner
 from alasso.errors import BadInput
+from alasso.train import Place
 
 pytestmark = pytest.mark.usefixtures("small_runs")
 
@@ -61,6 +63,20 @@ def test_a_full_disk_is_a_clear_error_and_earlier_results_stay(small_disk):
     assert not list(disk.rglob("*.partial"))
     (disk / "ballast").unlink(missing_ok=True)
     assert len(start(disk).accuracy) == 3  # and goes on when there is room again
+
+
+def test_a_checkpoint_that_finds_no_room_is_a_clear_error_and_the_one_before_it_stays(tmp_path):
+    record, large = tmp_path / "si-0-s0.json", {"theta": torch.zeros(1_000_000)}
+
+    def with_a_limit():
+        checkpoint.save(record, {"run": "one"}, Place(), {"theta": torch.ones(10)})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))  # larger than a buffer of writes
+        with pytest.raises(BadInput, match=r"checkpoint: cannot be written \(File too large\)"):
+            checkpoint.save(record, {"run": "one"}, Place(), large)
+
+    assert forked(with_a_limit) == 0
+    _, kept = checkpoint.load(record, {"run": "one"})
+    assert torch.equal(kept["theta"], torch.ones(10))
 
 
 def test_a_folder_that_turns_into_something_else_is_a_clear_error(tmp_path, monkeypatch):

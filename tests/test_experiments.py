@@ -203,4 +203,6 @@ def test_without_imms_drop_transfer_networks_may_have_their_own_dropout():
     for preset, settings in (("pmnist-demo", {"dropout": "0.2,0.5"}), ("split-cifar", {})):
         with pytest.raises(BadInput, match=r"^imm-mean with .* set drop=false$"):
             experiment(preset, "imm-mean", settings)
-        assert experiment(preset, "imm-mean", {**settings, "drop": "false"})
+        made = experiment(preset, "imm-mean", {**settings, "drop": "false"})
+        words = made.command(0).partition(" --set ")[2].split()
+        assert experiment(preset, "imm-mean", dict(word.split("=") for word in words)) == made
