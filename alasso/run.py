@@ -221,7 +221,7 @@ def _refuse_diverged(path: Path) -> None:
     note = path.with_suffix(".diverged")
     if note.exists():
         checkpoint.remove(path)  # it may have been killed before it did
-        message, *_ = note.read_text(encoding="utf-8").splitlines()
+        message, *_ = [*note.read_text(encoding="utf-8", errors="replace").splitlines(), "diverged"]
         raise Diverged(f"{message}; delete {note} to try again")
 
 
