@@ -157,9 +157,9 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
             missing.setdefault(claim.preset, []).append(f"{claim.what} ({claim.source}: {paper})")
     if rows:
         rows = [*report.head("claim | paper | ours | verdict | difference | seed by seed"), *rows, ""]
-    costs = (f"A run of `{preset}` takes {PRESETS[preset].cost}." for preset in missing)
-    unseen = (f"- Not run yet: {'; '.join(wanted)}." for wanted in missing.values())
-    return "\n".join([*rows, *(f"{line} {cost}" for line, cost in zip(unseen, costs, strict=True))])
+    for preset, unseen in missing.items():
+        rows.append(f"- Not run yet: {'; '.join(unseen)}. A run of `{preset}` takes {PRESETS[preset].cost}.")
+    return "\n".join(rows)
 
 
 def commands(claims: list[Claim], folder: Path | None = None) -> str:
