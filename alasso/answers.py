@@ -177,6 +177,7 @@ def figure(folder: Path | None = None) -> Figure:
     for question, leads in measured:
         claim = ax.text(0.01, row, question.claim, transform=heading, fontsize="small", va="center")
         claim.set_in_layout(False)
+        claim.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # the line at 0 stops there
         low, high = (-question.needed, question.needed) if question.same else (question.needed, 1)
         ax.barh(row + len(leads) / 2 + 0.25, high - low, len(leads), left=low, color="0.9", zorder=0)
         for place, found in leads:
@@ -190,7 +191,7 @@ def figure(folder: Path | None = None) -> Figure:
         row += 1
     for answer, colour in COLOURS.items():
         ax.plot([], [], color=colour, linewidth=2.2, label=answer)
-    ax.set(yticks=list(named), yticklabels=named.values(), ylim=(row - 0.4, -0.6), xlim=(-0.16, 0.24))
+    ax.set(yticks=list(named), yticklabels=named.values(), ylim=(row - 0.4, -0.6), xlim=(-0.16, 0.27))
     ax.tick_params("y", length=0, labelsize="small")
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color="0.6", linewidth=1, zorder=0)
