@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from alasso import evidence, report
-from alasso.claims import CLOSE, ROUGH, chance
+from alasso import claims, evidence, report
+from alasso.claims import CLOSE, ROUGH
 from alasso.experiments import Experiment
 from alasso.results import Run
 from alasso.search import Settings, counted, tuned
@@ -116,39 +116,36 @@ class Lead(NamedTuple):
     """What the records say of a question at one place."""
 
     points: float
-    """By how much `ours` is ahead, a share: the mean over the seeds that both sides have."""
+    """By how much `ours` is ahead of the best of the others, a share: the mean over the seeds that both have."""
     error: float
     """Its standard error; 0 where there are not two seeds."""
     seeds: int
+    limits: tuple[float, float]
+    """How low and how high it may be by chance, over whichever of the others."""
     rival: list[Run]
     missing: tuple[str, ...]
-    """Others without a run, which can only lower it."""
-
-    @property
-    def chance(self) -> float:
-        """How far off `points` may be by chance."""
-        return chance(self.error, self.seeds, self.rival[0].preset)
+    """Others without a run of the same seed, which can only lower it."""
 
     def answer(self, question: Question) -> str:
-        """`yes`, `no`, or `not settled`.
-
-        Not settled is what lies within `chance` of the bound, and what a method without a run may yet lower.
-        """
-        distance = question.needed - abs(self.points) if question.same else self.points - question.needed
-        if abs(distance) <= self.chance or (self.missing and distance > 0):
-            return "not settled"
-        return "yes" if distance > 0 else "no"
+        """`yes`, `no`, or, as long as chance or a method without a run may decide, `not settled`."""
+        low, high = self.limits
+        if question.same:
+            holds = -question.needed < low and high < question.needed
+            fails = low > question.needed or high < -question.needed
+        else:
+            holds, fails = low > question.needed, high < question.needed
+        return "no" if fails else "yes" if holds and not self.missing else "not settled"
 
 
 def lead(question: Question, place: Place, folder: Path | None = None) -> Lead | None:
     """None where one of both sides has no run, or no seed that the other has."""
     ((one,),) = _at(place, question.ours).values()
-    ours = evidence.recorded(one, folder)
-    rival, missing = evidence.nearest(ours, _at(place, question.others), folder)
-    found = evidence.differences(rival, ours)
-    if not found:
+    leads, missing = evidence.leads(evidence.recorded(one, folder), _at(place, question.others), folder)
+    if not leads:
         return None
-    return Lead(float(np.mean(found)), evidence.standard_error(found), len(found), rival, missing)
+    rival, found = leads[0]
+    limits = claims.limits((values for _, values in leads), place.preset)
+    return Lead(float(np.mean(found)), evidence.standard_error(found), len(found), limits, rival, missing)
 
 
 def _at(place: Place, side: Side) -> dict[str, list[Experiment]]:
@@ -168,12 +165,12 @@ def figure(folder: Path | None = None) -> Figure:
     """
     measured = []
     for question in QUESTIONS:
-        leads = [(place, found) for place in question.places if (found := lead(question, place, folder))]
-        measured += [(question, leads)] * bool(leads)
+        if leads := [(place, found) for place in question.places if (found := lead(question, place, folder))]:
+            measured.append((question, leads))
     rows = len(measured) + sum(len(leads) for _, leads in measured)
     drawing, ax = plt.subplots(figsize=(6.0, 0.28 * rows + 1.1))
     heading = blended_transform_factory(drawing.transFigure, ax.transData)
-    named, row = {}, 0
+    named, ends, row = {}, [], 0
     for question, leads in measured:
         claim = ax.text(0.01, row, question.claim, transform=heading, fontsize="small", va="center")
         claim.set_in_layout(False)
@@ -184,14 +181,19 @@ def figure(folder: Path | None = None) -> Figure:
             row += 1
             named[row] = place.words
             colour = COLOURS[found.answer(question)]
-            ends = [found.points - found.chance, found.points + found.chance]
-            ax.plot(ends, [row, row], color=colour, linewidth=2.2)
+            ax.plot(found.limits, [row, row], color=colour, linewidth=2.2)
+            ends += found.limits
             face = colour if place == question.places[0] else "white"
             ax.plot(found.points, row, "<" if found.missing else "o", color=colour, markerfacecolor=face)
         row += 1
     for answer, colour in COLOURS.items():
         ax.plot([], [], color=colour, linewidth=2.2, label=answer)
-    ax.set(yticks=list(named), yticklabels=named.values(), ylim=(row - 0.4, -0.6), xlim=(-0.16, 0.27))
+    ax.set(
+        yticks=list(named),
+        yticklabels=named.values(),
+        ylim=(row - 0.4, -0.6),
+        xlim=(min(ends) - 0.02, max(ends) + 0.02),
+    )
     ax.tick_params("y", length=0, labelsize="small")
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color="0.6", linewidth=1, zorder=0)

@@ -4,7 +4,7 @@ The numbers lie in a JSON file, one claim an entry, with the fields of Claim. No
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from alasso.search import counted, tuned
 CLOSE, ROUGH = 0.01, 0.03
 """How far from a number, and from one that its paper calls "about", still counts as the same."""
 
-SCATTER = {"permuted": 0.03, "split": 0.05}
+SCATTER = {"permuted": 0.03, "split": 0.053}
 """How far a difference of two settings scatters over seeds, by the kind of stream.
 
 The root mean square of its standard deviation, over all pairs of settings that have three seeds on `pmnist-demo` and on
@@ -30,10 +30,16 @@ The root mean square of its standard deviation, over all pairs of settings that 
 def chance(error: float, seeds: int, preset: str) -> float:
     """How far a mean over seeds may be off by chance: twice its standard error, or what SCATTER makes of it if larger.
 
-    A few seeds may lie close together by luck; of a single one there is no standard error, and 0 is given.
+    A few seeds may lie close together by luck. Of a single one there is no standard error: `error` is then 0.
     """
     kind = "split" if PRESETS[preset].protocol.classes_per_task else "permuted"
     return 2 * max(error, SCATTER[kind] / seeds**0.5)
+
+
+def limits(each: Iterable[list[float]], preset: str) -> tuple[float, float]:
+    """How low and how high the smallest of some means may be by `chance`; each has its values seed by seed."""
+    found = [(np.mean(values), chance(evidence.standard_error(values), len(values), preset)) for values in each]
+    return float(min(mean - off for mean, off in found)), float(min(mean + off for mean, off in found))
 
 
 @dataclass(frozen=True)
@@ -74,32 +80,31 @@ class Outcome:
     ours: float
     deviation: float
     """Standard deviation over seeds; of a difference, over the seeds that both sides have."""
-    error: float
-    """Standard error of `ours`; 0 with one seed."""
+    limits: tuple[float, float]
+    """How low and how high it may be by chance; a difference, against whichever rival."""
     seeds: int
     """How many count; of a difference, those that both sides have."""
     runs: list[Run]
     """All seeds of the claim's own method."""
     rival: list[Run]
-    """All seeds of the method and setting that comes nearest of those it is held against; empty for an accuracy."""
+    """All seeds of the method and setting over which it leads least, of those it is held against; none: an accuracy."""
     missing: tuple[str, ...] = ()
     """Rivals that have not run with a seed of the claim's method, which can only lower `ours`."""
 
     def verdict(self, claim: Claim) -> str:
-        """`agrees` within CLOSE (ROUGH for "about"), `open` if it may be so by `chance`, else `higher` or `lower`.
+        """`agrees` within CLOSE (ROUGH for "about"), `open` if it may be so by chance, else `higher` or `lower`.
 
         `open` also while a rival is missing, unless those that have run refute an "at least".
         """
-        excess = self.ours - claim.paper
+        low, ours, high = (value - claim.paper for value in (self.limits[0], self.ours, self.limits[1]))
         if claim.at_least:
-            excess = min(excess, 0.0)
-        beyond = abs(excess) - (ROUGH if claim.about else CLOSE)
-        near = beyond <= chance(self.error, self.seeds, self.runs[0].preset)
-        if self.missing and (near or not claim.at_least):
-            return "open"
-        if near:
-            return "agrees" if beyond <= 0 else "open"
-        return "higher" if excess > 0 else "lower"
+            low, ours, high = (min(value, 0.0) for value in (low, ours, high))
+        margin = ROUGH if claim.about else CLOSE
+        if self.missing:
+            return "lower" if claim.at_least and high < -margin else "open"
+        if high < -margin or low > margin:
+            return "lower" if high < -margin else "higher"
+        return "agrees" if abs(ours) <= margin else "open"
 
 
 def load(path: Path | None = None) -> list[Claim]:
@@ -119,17 +124,18 @@ def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | 
     None without a run of its method, or without a seed that it shares with one of those that it is above.
     """
     runs = evidence.recorded(claim.experiment(preset), folder)
-    rival, missing = evidence.nearest(runs, claim.rivals(preset), folder)
-    values = evidence.differences(rival, runs) if claim.against else evidence.kept(runs)
-    if not values:
+    leads, missing = evidence.leads(runs, claim.rivals(preset), folder)
+    if not (leads if claim.against else runs):
         return None
+    each = [found for _, found in leads] if claim.against else [evidence.kept(runs)]
+    values = each[0]
     return Outcome(
         ours=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-        error=evidence.standard_error(values),
+        limits=limits(each, preset),
         seeds=len(values),
         runs=runs,
-        rival=rival,
+        rival=leads[0][0] if leads else [],
         missing=missing,
     )
 
@@ -176,7 +182,7 @@ def seed_by_seed(result: Outcome) -> str:
     """Every seed behind an outcome, in percent; of a difference, the other side with its name, and who is missing."""
     if not result.rival:
         return report.each(result.runs)
-    missing = f"; not run: {'; '.join(result.missing)}" if result.missing else ""
+    missing = f"; no seed in common: {'; '.join(result.missing)}" if result.missing else ""
     return f"{report.each(result.runs)}; {report.name(result.rival[0])} {report.each(result.rival)}{missing}"
 
 

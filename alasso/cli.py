@@ -141,8 +141,9 @@ def _run(chosen: argparse.Namespace) -> int:
     record = run(todo, number, chosen.results, device, reference=chosen.reference, precision=chosen.precision)
     final = metrics.final_accuracy(record.matrix)
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
-    for problem in collect.problems(record, path) if known and record.commit else ():
-        print(f"alasso: {path}: {problem}; delete it to train anew", file=sys.stderr)
+    for problem in collect.problems(record, path) if known else ():
+        if record.dirty or problem.startswith("formulas changed"):  # else nobody here knows of what formulas it is
+            print(f"alasso: {path}: {problem}; delete it to train anew", file=sys.stderr)
     return 0
 
 
@@ -203,7 +204,8 @@ def _list(chosen: argparse.Namespace) -> int:
     print("  (Figure 2 is measured rather than run: python -m alasso.landscape pmnist30 0)")
     for name, target in TARGETS.items():
         print(f"  {name}\n    {target.about}: {target.preset}, {len(target.experiments())} runs")
-        lines = textwrap.fill(_needed(target), 110, initial_indent=" " * 4, subsequent_indent=" " * 6)
+        indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 6}
+        lines = textwrap.fill(_needed(target), 110, break_on_hyphens=False, **indents)
         print(lines.replace(TOGETHER, " "))
     return 0
 

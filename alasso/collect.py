@@ -167,13 +167,20 @@ def _print_csv(records: Mapping[str, Run]) -> None:
     """Accuracies and their summaries are shares; a setting that a method does not have is empty."""
     rows = [
         {
-            **{"result": name, "preset": record.preset, "method": record.method, "seed": record.seed},
+            "result": name,
+            "preset": record.preset,
+            "method": record.method,
+            "seed": record.seed,
             "kept": metrics.final_accuracy(record.matrix),
             "learned": float(record.matrix.diagonal().mean()),
             "forgetting": metrics.forgetting(record.matrix),
             "spread": float(metrics.spread(record.matrix)[-1]),
-            **{"core_seconds": record.core_seconds, "loop": record.loop, "precision": record.precision},
-            **{"commit": record.commit, "dirty": record.dirty, "command": record.again},
+            "core_seconds": record.core_seconds,
+            "loop": record.loop,
+            "precision": record.precision,
+            "commit": record.commit,
+            "dirty": record.dirty,
+            "command": record.again,
             **{name: text(value) for name, value in {**record.protocol, **record.hyperparameters}.items()},
         }
         for name, record in records.items()

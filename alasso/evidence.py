@@ -55,17 +55,20 @@ def most_kept(groups: Iterable[list[Run]]) -> list[Run]:
     return max(filter(None, groups), key=lambda mine: np.mean(kept(mine)), default=[])
 
 
-def nearest(
-    ours: list[Run], sides: Mapping[str, Iterable[Experiment]], folder: Path | None = None
-) -> tuple[list[Run], tuple[str, ...]]:
-    """By method, experiments: the runs of the one that comes nearest to `ours`, above which it may be.
+def leads(
+    ours: list[Run], others: Mapping[str, Iterable[Experiment]], folder: Path | None = None
+) -> tuple[list[tuple[list[Run], list[float]]], tuple[str, ...]]:
+    """How much more `ours` keep than each of others, by method: its runs, and a lead for each seed that both have.
 
-    Compared are seeds that both have. Also returns the labels of the methods without one.
+    The smallest on average comes first. Also returns the labels of the methods that share no seed with `ours`.
     """
-    found = {name: [recorded(one, folder) for one in made] for name, made in sides.items()}
-    alike = {name: [runs for runs in mine if differences(runs, ours)] for name, mine in found.items()}
-    missing = tuple(METHODS[name].label for name, mine in alike.items() if not mine)
-    return min(chain(*alike.values()), key=lambda runs: np.mean(differences(runs, ours)), default=[]), missing
+    found = {
+        name: [(runs, differences(runs, ours)) for runs in (recorded(one, folder) for one in made)]
+        for name, made in others.items()
+    }
+    shared = {name: [pair for pair in pairs if pair[1]] for name, pairs in found.items()}
+    missing = tuple(METHODS[name].label for name, pairs in shared.items() if not pairs)
+    return sorted(chain(*shared.values()), key=lambda pair: np.mean(pair[1])), missing
 
 
 def ranked(runs: dict[str, list[Run]]) -> list[str]:

@@ -68,16 +68,16 @@ def table(folder: Path | None = None) -> str:
 
 
 def curves(folder: Path | None = None) -> tuple[dict[str, list[Run]], list[str]]:
-    """What the figure shows: by name the runs of a curve, and which names are dashed, as not the literature's."""
-    groups, dashed = {}, []
+    """What the figure shows: by name the runs of a curve, and which names are broken lines, as not the literature's."""
+    groups, broken = {}, []
     for name, found in weights(folder).items():
         label = METHODS[name].label.removesuffix(", published")
         for weight, (mine, _) in found.items():
             curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
             if mine and name not in ABLATIONS:
                 groups[curve] = mine
-                dashed += [curve] * (not weight.usual)
-    return groups, dashed
+                broken += [curve] * (not weight.usual)
+    return groups, broken
 
 
 def figure(folder: Path | None = None) -> Figure:
@@ -110,9 +110,9 @@ def _said_of_weights(folder: Path) -> list[str]:
         f"**With the literature's weights and twenty epochs.** {report.leader(full)} The paper has "
         f"{100 * at['1']:.0f} % at $a$ = 1 and {100 * at['2']:.0f} % at $a$ = 2; the authors' code has $a$ = "
         f"{full['alasso-published'][0].hyperparameters['a']:g}.",
-        f"**Other weights change the order.** ALASSO's best of those tried is {early:g} at five epochs and {late:g} at "
-        f"twenty. At five, SI with $c$ = 1 keeps {report.points(evidence.mean_difference(*pair))} than ALASSO with the "
-        f"same $c${report.sureness(*pair)}; at twenty, {report.name(rival[0])} keeps most of all others, "
+        f"**Other weights may change the order.** ALASSO's best of those tried is {early:g} at five epochs and "
+        f"{late:g} at twenty. At five, SI with $c$ = 1 keeps {report.points(evidence.mean_difference(*pair))} than "
+        f"ALASSO with the same $c${report.sureness(*pair)}; at twenty, {report.name(rival[0])} keeps most of all others, "
         f"{_kept(rival)}. ALASSO's $a$ was found on this benchmark, by its authors; the others' weights come from "
         "shorter streams or other networks. Only a search at twenty epochs, the same for all, would settle it.",
     ]

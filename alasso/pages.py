@@ -45,8 +45,10 @@ def execute(
     papermill.execute_notebook(str(notebook), str(partial), dict(parameters), progress_bar=False)
     made = nbformat.read(partial, as_version=4)
     for cell in made.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):  # folders of this machine: not for a reader
-            cell.metadata.tags.append("remove-cell")
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            said = [line for line in cell.source.splitlines() if not line.startswith("results = ")]  # a folder of here
+            cell.source = "\n".join(said)
+            cell.metadata.tags += ["remove-cell"] * all(line.startswith("#") for line in said)
     made.metadata["alasso"] = {"key": key}
     if title:
         first = made.cells[0]

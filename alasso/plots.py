@@ -63,16 +63,19 @@ def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS
     return _average_accuracy(ax, _by_method(runs, front), crowded)
 
 
-def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], dashed: Collection[str] = ()) -> Axes:
+def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], broken: Collection[str] = ()) -> Axes:
     """The same with one curve a group, in the colour of its method and with the group's name.
 
-    It has the method's dash, too; but of a method's groups among `dashed` each has another.
+    Lines have the dash of their method; or, if some are to be broken, of a method's groups among these each has another
+    dash, and all others are solid.
     """
     dashes = defaultdict(lambda: iter((DASHED, DOTTED, DASH_DOT)))
     lines = []
     for name, runs in groups.items():
         colour, dash = LINES[runs[0].method]
-        lines.append(_Line(runs, name, colour, next(dashes[runs[0].method]) if name in dashed else dash))
+        if broken:
+            dash = next(dashes[runs[0].method]) if name in broken else SOLID
+        lines.append(_Line(runs, name, colour, dash))
     return _average_accuracy(ax, lines)
 
 

@@ -33,7 +33,8 @@ def trajectory(surrogate: SI | ALASSO, h: Tensor, m: Tensor, start: Tensor, tota
     state = surrogate.init(theta, None)
     for curvature, minimum in zip(h, m, strict=True):
         # The optimum of h(θ − m)² + κ(θ − θ̂)² is a weighted mean, on the side of θ̂ where m is: κ is that side's.
-        past = surrogate.gradient(state, minimum) / (2 * (minimum - state.anchor))
+        apart = torch.where(minimum == state.anchor, 1.0, minimum - state.anchor)  # κ does not count where they are one
+        past = surrogate.gradient(state, state.anchor + apart) / (2 * apart)
         target = (curvature * minimum + past * state.anchor) / (curvature + past)
         middle = (theta + target) / 2
         g = 2 * curvature * (middle - minimum)

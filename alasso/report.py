@@ -134,8 +134,8 @@ def figure(*methods: str) -> Figure:
     drawing, axes = plt.subplots(len(panels), figsize=(6.0, 3.9 * len(panels)), squeeze=False)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
         plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
-        chosen, dagger = PRESETS[preset].protocol, "†" in ax.get_title(loc="right")
-        ax.set_title("† code not committed" if dagger else "", loc="right", fontsize="small")
+        chosen, dirty = PRESETS[preset].protocol, any(run.dirty for mine in runs.values() for run in mine)
+        ax.set_title("† code not committed" * dirty, loc="right", fontsize="small")
         ax.set_title(f"{preset}: {chosen.tasks} tasks of {chosen.epochs} epochs", loc="left", fontsize="medium")
     return drawing
 

@@ -66,8 +66,9 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     listed = " ".join(out.split())
     for name, target in TARGETS.items():
         assert f" {name} {target.about}: " in listed
+        about = listed.partition(f" {name} {target.about}: ")[2].partition(" runs ")[2].replace(",", " ").split()
         for setting in {f"{key}={value}" for changes in target.variations for key, value in changes.items()}:
-            assert setting in listed
+            assert setting in about
     assert max(len(line) for line in out[out.index("figures and tables") :].splitlines()) <= 110
 
 

@@ -58,6 +58,30 @@ def test_a_page_is_made_again_if_what_it_depends_on_has_changed(small, tmp_path,
     assert all(name.endswith(".partial.ipynb") for name in made)
 
 
+@pytest.mark.parametrize(
+    ("given", "shown", "tags"),
+    [
+        ('results = "_build/runs/1"', "# Parameters", ["injected-parameters", "remove-cell"]),
+        ('results = "_build/runs/1"\nseeds = 5', "# Parameters\nseeds = 5", ["injected-parameters"]),
+    ],
+)
+def test_a_reader_sees_what_was_given_but_no_folder_of_the_machine(small, tmp_path, monkeypatch, given, shown, tags):
+    import papermill
+
+    def execute(notebook, partial, *_, **__):
+        book = json.loads(small.read_text())
+        injected = {"tags": ["injected-parameters"]}
+        cell = {"cell_type": "code", "metadata": injected, "source": f"# Parameters\n{given}", "id": "i"}
+        book["cells"].append(cell | {"outputs": [], "execution_count": None})
+        Path(partial).write_text(json.dumps(book))
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    page = tmp_path / "page.ipynb"
+    assert pages.execute(small, page, {"preset": "b"})
+    last = json.loads(page.read_text())["cells"][-1]
+    assert ("".join(last["source"]), last["metadata"]["tags"]) == (shown, tags)
+
+
 def test_an_unknown_parameter_is_refused_and_a_failing_cell_makes_no_page(small, tmp_path):
     page = tmp_path / "page.ipynb"
     with pytest.raises(BadInput, match=r"parameter 'presett' of small\.ipynb: unknown; did you mean preset"):

@@ -24,9 +24,9 @@ def test_the_figure_is_of_the_committed_results():
 
 
 def test_a_figure_with_other_names_or_dashes_is_another_one(monkeypatch):
-    groups, dashed = readme.front_page.curves()
+    groups, broken = readme.front_page.curves()
     first, *others = groups
-    for name, line in ((f"{first}!", dashed), (first, [*dashed, first])):
+    for name, line in ((f"{first}!", broken), (first, [*broken, first])):
         renamed = {name: groups[first]} | {other: groups[other] for other in others}
         monkeypatch.setattr(readme.front_page, "curves", lambda shown=(renamed, line): shown)
         assert readme.digest() not in readme.FIGURE.read_text("utf-8")
