@@ -113,6 +113,6 @@ def _said_of_weights(folder: Path) -> list[str]:
         f"**Other weights may change the order.** ALASSO's best of those tried is {early:g} at five epochs and "
         f"{late:g} at twenty. At five, SI with $c$ = 1 keeps {report.points(evidence.mean_difference(*pair))} than "
         f"ALASSO with the same $c${report.sureness(*pair)}; at twenty, {report.name(rival[0])} keeps most of all "
-        f"others, {_kept(rival)}. ALASSO's $a$ was found on this benchmark, by its authors; the others' weights come from "
-        "shorter streams or other networks. Only a search at twenty epochs, the same for all, would settle it.",
+        f"others, {_kept(rival)}. ALASSO's $a$ was found on this benchmark, by its authors; the others' weights come "
+        "from shorter streams or other networks. Only a search at twenty epochs, the same for all, would settle it.",
     ]
