@@ -58,9 +58,9 @@ def test_every_part_of_alasso_keeps_something_as_the_page_says():
 
 def test_weights_of_the_past_count_as_the_caption_says():
     assert (
-        "ALASSO as published ends highest; with ten times its c it ends between the two seeds of SI with c = 1, which are "
-        "far apart: what one seed says here, another may not. For ALASSO, this change of weight counts about as much as "
-        "the change of method from SI to ALASSO."
+        "ALASSO as published ends highest; with ten times its c it ends between the two seeds of SI with c = 1, which "
+        "are far apart: what one seed says here, another may not. For ALASSO, this change of weight counts about as "
+        "much as the change of method from SI to ALASSO."
     ) in said_by("weight_and_epochs")
     ours, heavy = kept("pmnist30", "alasso-published"), kept("pmnist30", "alasso-published", c="10")
     si, light = kept("pmnist30", "si", c="1"), kept("pmnist30", "si")
