@@ -227,3 +227,10 @@ def test_a_notice_is_one_line_and_other_warnings_are_as_ever():
         assert warnings.formatwarning("of note", Notice, "run.py", 81) == "alasso: of note\n"
         assert warnings.formatwarning("odd", UserWarning, "x.py", 3, "") == usual("odd", UserWarning, "x.py", 3, "")
     assert warnings.formatwarning is usual
+
+
+def test_a_folder_without_a_name_is_refused(capsys):
+    """As an unset variable of a shell leaves it; the working directory was meant by nobody."""
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["collect", "--results", ""])
+    assert "argument --results: it is empty; name a folder" in capsys.readouterr().err

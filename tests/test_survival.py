@@ -272,3 +272,8 @@ def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatc
     chosen = [f"{name}={value}" for name, value in hot.items()]
     assert cli.main(["run", "pmnist-tiny", "alasso-published", "--results", str(tmp_path), "--set", *chosen]) == 1
     assert "diverged" in capsys.readouterr().err
+    (note,) = tmp_path.rglob("*.diverged")
+    for torn in (b"", b"\xff\x00"):
+        note.write_bytes(torn)
+        with pytest.raises(Diverged, match=r"delete .*\.diverged to try again"):
+            start(tmp_path, settings=hot)
