@@ -170,7 +170,7 @@ def figure(folder: Path | None = None) -> Figure:
     rows = len(measured) + sum(len(leads) for _, leads in measured)
     drawing, ax = plt.subplots(figsize=(6.0, 0.28 * rows + 1.1))
     heading = blended_transform_factory(drawing.transFigure, ax.transData)
-    named, ends, row = {}, [], 0
+    named, ends, row = {}, [0.0], 0
     for question, leads in measured:
         claim = ax.text(0.01, row, question.claim, transform=heading, fontsize="small", va="center")
         claim.set_in_layout(False)

@@ -105,6 +105,7 @@ def test_what_is_changed_at_a_place_is_changed_on_both_sides(tmp_path):
 
 def test_the_figure_has_each_lead_and_what_chance_may_do_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(answers, "QUESTIONS", (AHEAD,))
+    assert not answers.figure(tmp_path).axes[0].patches, "axes, and nothing on them without runs"
     write(tmp_path, "alasso-published", [0.9, 0.9])
     write(tmp_path, "si", [0.5, 0.6])
     write(tmp_path, "alasso-published", [0.9], THERE)
