@@ -169,12 +169,13 @@ def table(claims: list[Claim], folder: Path | None = None) -> str:
 
 
 def commands(claims: list[Claim], folder: Path | None = None) -> str:
-    """Markdown: of each row of the table, the command that makes the first seed of the claim's own method."""
+    """Markdown: of each row of the table, the commands for the first seed of the claim's method and of its rival."""
     lines = []
     for claim in claims:
-        found = {preset: result.runs[0].again for preset in scales(claim) if (result := outcome(claim, preset, folder))}
-        for command in found.values() or [claim.experiment(claim.preset).command(0)]:
-            lines.append(f"- {claim.what}: `{command}`")
+        found = [result for preset in scales(claim) if (result := outcome(claim, preset, folder))]
+        made = [" against ".join(f"`{runs[0].again}`" for runs in (one.runs, one.rival) if runs) for one in found]
+        for command in made or [f"`{claim.experiment(claim.preset).command(0)}`"]:
+            lines.append(f"- {claim.what}: {command}")
     return "\n".join(lines)
 
 

@@ -85,6 +85,8 @@ def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
     assert all(si > -0.01)
     assert all(si < 0)
     assert none.min() < 0 < none.max()
+    in_bfloat16 = np.array([metrics.average_accuracy(run.matrix)[:10] for run in evidence.of_preset("pmnist30")["si"]])
+    assert np.abs(in_bfloat16 - theirs["si"]).max() < 0.01  # "Both runs of SI stay within a point"
 
 
 def test_table_1_at_fewer_epochs_is_lower_and_rises_as_the_caption_says():
@@ -93,6 +95,9 @@ def test_table_1_at_fewer_epochs_is_lower_and_rises_as_the_caption_says():
     ours = {a: kept("pmnist30-short", "alasso-published", a=a) for a in paper}
     assert all(ours[a] < paper[a] for a in paper)
     assert max(ours["0.8"], ours["1"]) < ours["2"]
+    assert "With twenty epochs ours lies near the paper's curve" in said_by("steepness")
+    assert abs(kept("pmnist30", "alasso-symmetric") - paper["1"]) < 0.02
+    assert abs(kept("pmnist30", "alasso-published") - paper["2"]) < 0.02
 
 
 def test_methods_on_split_cifar_end_in_the_order_of_the_caption():

@@ -162,6 +162,12 @@ def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
     write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
     assert "| a = 3 (Table 1) | 90.0 | 80.0 | lower | -10.0 | 80.0 |" in claims.table([claim], tmp_path)
     assert claims.commands([claim], tmp_path) == f"- a = 3: `{command} --reference`"
+    write(tmp_path, "si", 0, 0.7)
+    rival = "`alasso run pmnist10 si --seed 0 --reference`"
+    assert (
+        claims.commands([replace(claim, against=("si",))], tmp_path)
+        == f"- a = 3: `{command} --reference` against {rival}"
+    )
     said = "agrees 0, higher 0, lower 1, open 0. 1 of these rest on one seed."
     assert claims.summary([claim], tmp_path).endswith(said)
 

@@ -1,0 +1,73 @@
+"""What the paper reads off its figures, by hand from records made up for the purpose."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from records import made_up, stretched
+
+from alasso import results
+from alasso.answers import EVERY_OTHER
+from alasso.readings import table
+from alasso.search import tuned
+
+
+def write(folder: Path, preset: str, method: str, ends: tuple[float, float], *, best=0.9, loss=0.1, **settings) -> None:
+    """A record of seed 0: half of the tasks falls from `best` to the first of `ends`, the other half has the second."""
+    made = tuned(preset, method, settings)
+    accuracy = stretched([[best, None], [ends[0], ends[1]]], made.protocol.tasks)
+    run = replace(made_up(made, 0, accuracy), loss=[loss] * made.protocol.tasks)
+    results.save(run, made.path(folder, 0))
+
+
+def row(folder: Path, start: str) -> str:
+    (found,) = (line for line in table(folder).splitlines() if line.startswith(f"| {start}"))
+    return found
+
+
+def test_the_setting_with_least_is_held_against(tmp_path):
+    write(tmp_path, "pmnist30", "alasso-published", (0.8, 0.9))
+    write(tmp_path, "pmnist30", "si", (0.5, 0.9))
+    assert "**seen**" in row(tmp_path, "SI forgets")
+    write(tmp_path, "pmnist30", "si", (0.85, 0.9), c="1")
+    found = row(tmp_path, "SI forgets")
+    # Of 29 tasks that can forget, 15 fell: by .1 and by .05.
+    assert f"**not seen**, {15 * 10 / 29:.1f} against {15 * 5 / 29:.1f} of SI with c = 1 (20 epochs)" in found
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"), [(0.12, "seen"), (0.1011, "seen"), (0.1009, "not seen"), (0.08, "not seen")]
+)
+def test_less_is_less_by_a_hundredth(tmp_path, other, verdict):
+    write(tmp_path, "pmnist30", "alasso-published", (0.8, 0.9), loss=0.1)
+    write(tmp_path, "pmnist30", "alasso-coupled", (0.8, 0.9), loss=other)
+    found = row(tmp_path, "Decoupling")
+    assert f"**{verdict}**, 0.1000 against {other:.4f} of ALASSO without decoupling (20 epochs)" in found
+
+
+def test_seen_only_with_every_method_there(tmp_path):
+    write(tmp_path, "pmnist30", "alasso-published", (0.88, 0.9))
+    *others, last = EVERY_OTHER
+    for method in others:
+        write(tmp_path, "pmnist30", method, (0.5, 0.9))
+    assert "**open**, 1.0 against 20.0" in row(tmp_path, "Tasks vary")  # the deviation of two values, half apart
+    write(tmp_path, "pmnist30", last, (0.5, 0.9))
+    assert "**seen**, 1.0 against 20.0" in row(tmp_path, "Tasks vary")
+    write(tmp_path, "pmnist30", last, (0.9, 0.9))
+    assert "**not seen**, 1.0 against 0.0" in row(tmp_path, "Tasks vary")
+
+
+def test_shares_of_what_si_loses(tmp_path):
+    write(tmp_path, "split-cifar", "single", (0.8, 0.9))
+    write(tmp_path, "split-cifar", "si", (0.6, 0.7))
+    write(tmp_path, "split-cifar", "alasso-published", (0.6, 0.8))  # half of the tasks get back half of the .2
+    assert "**seen**, 25 % (60 epochs)" in row(tmp_path, "ALASSO recovers")
+    assert "**not seen**, 0 of 30 (60 epochs)" in row(tmp_path, "In some tasks")
+    write(tmp_path, "split-cifar", "alasso-published", (0.3, 0.895))
+    assert "**not seen**, -26 % (60 epochs)" in row(tmp_path, "ALASSO recovers")  # (.5975 − .65)/.2
+    assert "**seen**, 15 of 30 (60 epochs)" in row(tmp_path, "In some tasks")
+
+
+def test_a_folder_without_runs_says_so(tmp_path):
+    said = [line.split(" | ")[2] for line in table(tmp_path).splitlines()[2:] if line.startswith("|")]
+    assert said == ["not run"] * 5
