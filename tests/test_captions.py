@@ -131,6 +131,8 @@ def test_split_tiny_imagenet_ends_in_the_order_of_its_captions():
     lower = [("si", stiff), ("alasso-published", stiff), ("alasso-published", {})]
     for name, settings in lower:
         assert kept("split-tiny-64", name, **settings, **epochs) < evidence.kept(runs[name])[0] - 0.03
+    assert "On the stream above it keeps less, *between* in the figure" in text
+    assert kept("split-tiny-64", "alasso-published", c="1", damping="0.01", **epochs) < alasso - 0.01
 
 
 def test_the_second_round_on_tiny_imagenet_turned_the_first_over_as_the_chapter_says():
