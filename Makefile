@@ -64,6 +64,6 @@ results/executed/%.ipynb: notebooks/%.ipynb $(wildcard alasso/*.py) $(wildcard b
 	$(BIN)/papermill --no-progress-bar $(PARAMETERS) $< $(@:.ipynb=.partial.ipynb)
 	@mv $(@:.ipynb=.partial.ipynb) $@
 
-$(HTML): $(PAGES) $(wildcard benchmarks/results/*.json) $(filter-out %.partial.ipynb,$(wildcard results/executed/*-*.ipynb)) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc')
+$(HTML): $(PAGES) $(wildcard _build/alasso.pdf) $(wildcard benchmarks/results/*.json) $(filter-out %.partial.ipynb,$(wildcard results/executed/*-*.ipynb)) _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc')
 	$(BIN)/jupyter-book build . --all -W --keep-going -n
 	@touch $@

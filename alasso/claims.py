@@ -94,14 +94,14 @@ class Outcome:
     def verdict(self, claim: Claim) -> str:
         """`agrees` within CLOSE (ROUGH for "about"), `open` if it may be so by chance, else `higher` or `lower`.
 
-        `open` also while a rival is missing, unless those that have run refute an "at least".
+        `open` also while a rival is missing, which could only lower `ours`, unless it is `lower` already.
         """
         low, ours, high = (value - claim.paper for value in (self.limits[0], self.ours, self.limits[1]))
         if claim.at_least:
             low, ours, high = (min(value, 0.0) for value in (low, ours, high))
         margin = ROUGH if claim.about else CLOSE
         if self.missing:
-            return "lower" if claim.at_least and high < -margin else "open"
+            return "lower" if high < -margin else "open"
         if high < -margin or low > margin:
             return "lower" if high < -margin else "higher"
         return "agrees" if abs(ours) <= margin else "open"

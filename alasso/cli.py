@@ -7,7 +7,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -29,13 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0; after one line that says why, 2 for bad input, 1 for a run that diverged, and 128
     plus the number of the signal that stopped one, or 130 where several or none were under way; 141, as after SIGPIPE,
     if nobody reads on."""
+    with suppress(AttributeError):  # not every stream that stands in for it has this
+        sys.stdout.reconfigure(errors="backslashreplace")  # a redirected one may know no Ω
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
         # Whoever is killed cleans up as after Ctrl-C; a run under way hears both itself.
         with _notices(), signals(signal.default_int_handler, signal.SIGTERM):
             status = chosen.function(chosen)
-        sys.stdout.flush()
+        print(end="", flush=True)  # even if it is closed
         return status
     except (BadInput, Diverged, Interrupted) as error:
         print("alasso:", *str(error).splitlines(), file=sys.stderr)
@@ -46,10 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
         return 141
-    except OSError as error:
-        if error.filename is None:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):  # PyTorch has no class for it
             raise
-        print(f"alasso: {error.filename}: {error.strerror}", file=sys.stderr)
+        print("alasso: not enough memory here; take a smaller batch_size, or fewer or narrower layers", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"alasso: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 2
 
 
@@ -190,7 +195,7 @@ def _device(name: str) -> str:
         (probe @ probe).cpu()  # some devices have tensors and nothing in them
     except (RuntimeError, AssertionError, ImportError):
         raise BadInput(f"--device {name}: PyTorch cannot use it here; cpu always works") from None
-    return name
+    return str(probe.device)  # one name for a device that has several
 
 
 def _list(chosen: argparse.Namespace) -> int:

@@ -82,7 +82,10 @@ class MLPGradient:
 
 def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """max(0, x Wᵀ + b); on a processor in one call, so that the product is not walked over twice more."""
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    known = torch.backends.mkldnn.is_available() and (
+        x.dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    if x.device.type == "cpu" and known:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.addmm(bias, x, weight.T).relu_()
 

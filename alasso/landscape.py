@@ -223,7 +223,7 @@ def load(file: Path) -> tuple[Sample, dict]:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit status: 0, or 2 after one line that names what was wrong with the input."""
+    """Returns the exit status: 0; after one line that says why, 2 for bad input and 130 for a stop."""
     folder = results.folder()
     try:
         if len(arguments) != 2:
@@ -231,6 +231,7 @@ def main(arguments: list[str]) -> int:
         preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
         file = path(preset, seed, folder)
         if not file.exists():
+            results.check_writable(file.parent)
             trained = first_task(preset, seed)
             save(trained, sample(trained, 1000, seed), preset, seed, folder)
         print(file)
@@ -238,6 +239,9 @@ def main(arguments: list[str]) -> int:
     except BadInput as error:
         print("alasso.landscape:", *str(error).splitlines(), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("alasso.landscape: stopped", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

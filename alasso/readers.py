@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ MNIST_MD5 = {  # of the unpacked files; torchvision knows those of the .gz files
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+_OF_ARCHIVES = (zipfile.BadZipFile, zlib.error, RuntimeError)  # the last of a flag or a method that zipfile has not
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
@@ -184,7 +186,7 @@ def readable(path: Path | zipfile.Path) -> Iterator[None]:
     """Turn what the reading of a missing, damaged or forbidden file or folder raises into BadInput with its name."""
     try:
         yield
-    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, LookupError, TypeError, ValueError, *_OF_ARCHIVES, tokenize.TokenError) as error:
         raise BadInput(f"cannot read {path} ({error}): delete it or put a good copy there") from None
 
 

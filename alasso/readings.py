@@ -124,11 +124,15 @@ def _mean(reading: Reading, runs: list[Run]) -> float:
 
 def _recovered(place: Place, folder: Path | None) -> Found:
     """Of what SI loses against single task, how much ALASSO does not; over the seeds that they share."""
-    ours, si, single = runs = _runs(place, folder, "alasso-published", "si", "single")
-    gain, lost = evidence.differences(si, ours), evidence.differences(si, single)
-    if not (gain and lost):
+    found = _runs(place, folder, "alasso-published", "si", "single")
+    shared = set.intersection(*({run.seed for run in runs} for runs in found))
+    ours, si, single = runs = [[run for run in runs if run.seed in shared] for runs in found]
+    if not shared:
         return "not run" * (place == CIFAR[0]), []
-    share = np.mean(gain) / np.mean(lost)
+    lost = evidence.mean_difference(si, single)
+    if lost <= 0:
+        return f"**not seen**, SI loses nothing ({place.words})", runs
+    share = evidence.mean_difference(si, ours) / lost
     return f"**{'seen' if share > 0 else 'not seen'}**, {100 * share:.0f} % ({place.words})", runs
 
 

@@ -125,7 +125,8 @@ def load(path: Path) -> Run:
             raise TypeError
         tasks = run.protocol["tasks"]
         square = len(run.accuracy) == tasks and all(len(row) == tasks for row in run.accuracy)
-        if np.array([run.loss, run.seconds], dtype=float).shape != (2, tasks):
+        each = np.array([run.loss, run.seconds], dtype=float)
+        if each.shape != (2, tasks) or not np.isfinite(each).all():
             raise ValueError
         shlex.split(run.command)
         if not square or run.matrix.shape != (tasks, tasks):
@@ -138,7 +139,7 @@ def load(path: Path) -> Run:
         raise
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); a record is a file, made by `alasso run`") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise BadInput(f"{path}: not a whole result record; delete it and run again") from None
 
 

@@ -10,6 +10,9 @@ from alasso import fast
 from alasso import run as runner
 from alasso.experiments import experiment
 
+ALASSO = [sys.executable, "-c", "import sys; from alasso import cli; sys.exit(cli.main())"]
+"""The command line, in a process of its own."""
+
 SETTINGS = {"tasks": "3", "epochs": "2", "batch_size": "32", "hidden": "8"}
 
 

@@ -134,8 +134,9 @@ def test_a_difference_is_over_the_seeds_that_both_have(tmp_path):
     assert claims.outcome(replace(claim, against=("ewc",)), PRESET, tmp_path) is None  # no seed that both have
 
 
-def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), at_least=True)
+@pytest.mark.parametrize("flags", [{}, {"at_least": True}])
+def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path, flags):
+    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), **flags)
     write(tmp_path, "alasso-published", 0, 0.9)
     write(tmp_path, "none", 0, 0.5)
     assert "| at most 40.0 | open |" in claims.table([claim], tmp_path)  # 40 points so far; SI may yet come closer

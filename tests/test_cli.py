@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+import small_runs
 
 from alasso import cli, datasets, results
 from alasso.errors import Notice
@@ -164,8 +165,7 @@ def test_only_those_who_load_data_wait_for_torchvision():
 def test_a_reader_that_leaves_early_gets_no_traceback():
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-c", "from alasso import cli; import sys; sys.exit(cli.main(['list']))"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*small_runs.ALASSO, "list"], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -193,11 +193,38 @@ def test_a_path_that_no_system_has_is_named(capsys, tmp_path):
 
 def test_a_record_of_another_device_than_asked_for_is_refused(capsys, tmp_path):
     arguments = ["run", "pmnist-tiny", "none", "--results", tmp_path]
-    assert cli.main([*map(str, arguments)]) == cli.main([*map(str, arguments), "--device", "cpu"]) == 0
+    assert cli.main([*map(str, arguments), "--device", "cpu:1"]) == 0  # another name of the same
+    assert cli.main([*map(str, arguments), "--device", "cpu"]) == 0
     capsys.readouterr()
-    line = refused(capsys, *arguments, "--device", "cpu:1")
+    path = experiment("pmnist-tiny", "none").path(tmp_path, 0)
+    results.save(replace(results.load(path), device="cuda:0"), path)
+    line = refused(capsys, *arguments, "--device", "cpu")
     assert "made by the fast loop in" in line
-    assert "on cpu, not with --device cpu:1; name another folder" in line
+    assert "on cuda:0, not with --device cpu; name another folder" in line
+
+
+@pytest.mark.parametrize("lack", [MemoryError(), RuntimeError("can't allocate memory: you tried to allocate 9 bytes")])
+def test_too_little_memory_gets_one_line(capsys, monkeypatch, tmp_path, lack):
+    def run(*arguments, **named):
+        raise lack
+
+    monkeypatch.setattr(cli, "run", run)
+    assert "not enough memory" in refused(capsys, "run", "pmnist-tiny", "none", "--results", tmp_path)
+
+
+@pytest.mark.parametrize("command", [["list"], ["run", "--help"]])
+def test_output_that_knows_few_letters_is_printed_all_the_same(command):
+    narrow = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    printed = subprocess.run([*small_runs.ALASSO, *command], env=narrow, capture_output=True, check=True)
+    assert b"pmnist-tiny" in printed.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_output_that_is_full_gets_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*small_runs.ALASSO, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "alasso: output: No space left on device\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -228,6 +228,13 @@ def test_damaged_prepared_arrays_are_refused_and_made_again_once_deleted(harm, n
     same(datasets.load("cifar10", tmp_path), channels_first(npz))
 
 
+def test_prepared_arrays_whose_header_is_no_python_are_refused(npz, tmp_path):
+    datasets.load("cifar10", tmp_path)
+    array = tmp_path / "prepared" / "cifar10" / "train_images.npy"
+    array.write_bytes(array.read_bytes().replace(b")", b"(", 1))  # NumPy has the tokenizer look at it
+    refuses("cifar10", tmp_path, f"cannot read {array.parent} (", "delete it")
+
+
 def test_prepared_arrays_with_another_checksum_are_refused(npz, tmp_path):
     sha256 = datasets.load("cifar10", tmp_path).sha256
     flip(tmp_path / "prepared/cifar10/train_images.npy", 1000)

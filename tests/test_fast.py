@@ -1,12 +1,15 @@
 """The fast path against the reference: the same steps, the same state, for every method and every network."""
 
+import os
+import subprocess
 import warnings
 from dataclasses import replace
 
 import pytest
+import small_runs
 import torch
 
-from alasso import fast, networks
+from alasso import fast, networks, results
 from alasso.errors import Notice
 from alasso.fast import FastLearner
 from alasso.gradients import AutogradGradient, make_gradient
@@ -233,6 +236,15 @@ def test_float64_is_asked_of_the_processor_only(monkeypatch):
 def test_bfloat16_is_for_processors_that_multiply_in_it(monkeypatch, has, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert fast.native_precision("cpu") == precision
+
+
+def test_bfloat16_trains_on_a_processor_without_it(tmp_path):
+    """Told to stop at AVX2, the library of products refuses bfloat16 in some of its calls."""
+    older = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    command = [*small_runs.ALASSO, "run", "pmnist-tiny", "none", "--precision", "bfloat16", "--results", tmp_path]
+    subprocess.run(command, env=older, check=True)
+    (record,) = results.records(tmp_path)
+    assert results.load(record).precision == "bfloat16"
 
 
 def test_in_bfloat16_the_gradient_is_taken_where_drop_transfer_says(stream):

@@ -161,6 +161,14 @@ def test_a_measurement_that_is_there_is_not_made_again(tmp_path, monkeypatch, ca
     assert file.read_text() == "kept"
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    monkeypatch.setattr(landscape, "first_task", None)
+    (tmp_path / "landscape").write_text("in the way")
+    assert landscape.main(["pmnist-tiny", "0"]) == 2
+    assert "landscape" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

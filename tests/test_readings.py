@@ -68,6 +68,21 @@ def test_shares_of_what_si_loses(tmp_path):
     assert "**seen**, 15 of 30 (60 epochs)" in row(tmp_path, "In some tasks")
 
 
+def test_the_share_is_over_the_seeds_that_all_have(tmp_path):
+    for method, ends in {"single": (0.9, 0.9), "si": (0.7, 0.7), "alasso-published": (0.8, 0.8)}.items():
+        write(tmp_path, "split-cifar", method, ends)
+    for method, share in {"single": 0.9, "si": 0.5}.items():  # ALASSO has no seed 1
+        made = tuned("split-cifar", method)
+        results.save(made_up(made, 1, stretched([[share, None], [share] * 2], 30)), made.path(tmp_path, 1))
+    assert "**seen**, 50 %" in row(tmp_path, "ALASSO recovers")
+
+
+def test_nothing_is_recovered_of_what_si_does_not_lose(tmp_path):
+    for method, ends in {"single": (0.5, 0.6), "si": (0.6, 0.6), "alasso-published": (0.5, 0.5)}.items():
+        write(tmp_path, "split-cifar", method, ends)
+    assert "**not seen**, SI loses nothing (60 epochs)" in row(tmp_path, "ALASSO recovers")
+
+
 def test_a_folder_without_runs_says_so(tmp_path):
     said = [line.split(" | ")[2] for line in table(tmp_path).splitlines()[2:] if line.startswith("|")]
     assert said == ["not run"] * 5
