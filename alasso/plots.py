@@ -94,14 +94,13 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
     return ax
 
 
-def final_by_task(ax: Axes, runs: list[Run], every: int = 5) -> Axes:
-    """Test accuracy at the end on every fifth task, or as often as told, and its average over all (Figures 8 and 9).
+def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
+    """Test accuracy at the end on the first and every fifth task, and its average over all (Figures 8 and 9).
 
     A dot for each seed, a bar for their mean; methods stand side by side.
     """
     methods = list(dict.fromkeys(run.method for run in runs))
-    count = len(runs[0].matrix)
-    tasks = list(range(every, count + 1, every))
+    tasks = [1, *range(5, len(runs[0].matrix) + 1, 5)]
     for position, method in enumerate(methods):
         mine = [run for run in runs if run.method == method]
         ends = np.array([run.matrix[-1] for run in mine])

@@ -113,7 +113,7 @@ MARKS = pytest.mark.parametrize(
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda ax, runs: plots.final_by_task(ax, runs, every=1),
+        plots.final_by_task,
         lambda ax, runs: plots.accuracy_against(ax, {"1": runs}),
     ],
 )

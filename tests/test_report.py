@@ -118,12 +118,12 @@ def test_code_is_quoted_as_the_package_has_it():
     assert ast.dump(function) == ast.dump(own)
 
 
-def test_the_figure_of_single_tasks_has_every_fifth_and_the_average():
+def test_the_figure_of_single_tasks_has_the_first_every_fifth_and_the_average():
     matrix = [[0.1 * (k + 1) if k <= n else None for k in range(6)] for n in range(6)]
     ax = plots.final_by_task(plt.figure().subplots(), [made_up(experiment("split-cifar", "si"), 0, matrix)])
-    drawn = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) == 2]
-    assert [list(line.get_ydata()) for line in drawn] == [pytest.approx([0.5, 0.35])]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "average"]
+    drawn = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) == 3]
+    assert [list(line.get_ydata()) for line in drawn] == [pytest.approx([0.1, 0.5, 0.35])]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "average"]
 
 
 def recorded(final, seed=0, **changes):
