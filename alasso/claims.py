@@ -1,199 +1,229 @@
-"""What papers report, held against the records: a number of theirs, ours with every seed, and a verdict by one rule.
+"""Whether the paper's main claims hold: by how many points, wherever this project has measured them. Nothing trains."""
 
-The numbers lie in a JSON file, one claim an entry, with the fields of Claim. Nothing here trains.
-"""
-
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
-from alasso import evidence, report, results
+from alasso import evidence, numbers, report
 from alasso.experiments import Experiment
-from alasso.presets import PRESETS, SCALES
+from alasso.numbers import CLOSE, ROUGH
 from alasso.results import Run
-from alasso.search import counted, tuned
+from alasso.search import Settings, counted, tuned
 
-CLOSE, ROUGH = 0.01, 0.03
-"""How far from a number, and from one that its paper calls "about", still counts as the same."""
-
-SCATTER = {"permuted": 0.03, "split": 0.053}
-"""How far a difference of two settings scatters over seeds, by the kind of stream.
-
-The root mean square of its standard deviation, over all pairs of settings that have three seeds on `pmnist-demo` and on
-`split-cifar`.
-"""
+Side = Mapping[str, tuple[Settings, ...]]
+"""By method, the settings of which the best counts."""
 
 
-def chance(error: float, seeds: int, preset: str) -> float:
-    """How far a mean over seeds may be off by chance: twice its standard error, or what SCATTER makes of it if larger.
+class Place(NamedTuple):
+    """Where a claim was measured."""
 
-    A few seeds may lie close together by luck. Of a single one there is no standard error: `error` is then 0.
-    """
-    kind = "split" if PRESETS[preset].protocol.classes_per_task else "permuted"
-    return 2 * max(error, SCATTER[kind] / seeds**0.5)
+    words: str
+    preset: str
+    changes: Settings = MappingProxyType({})
 
 
-def limits(each: Iterable[list[float]], preset: str) -> tuple[float, float]:
-    """How low and how high the smallest of some means may be by `chance`; each has its values seed by seed."""
-    found = [(np.mean(values), chance(evidence.standard_error(values), len(values), preset)) for values in each]
-    return float(min(mean - off for mean, off in found)), float(min(mean + off for mean, off in found))
+PERMUTED = (
+    Place("20 epochs", "pmnist30"),
+    Place("5 epochs", "pmnist30-short"),
+    Place("100 tasks of 5 epochs", "pmnist100-short"),
+    Place("the small stream", "pmnist-demo"),
+)
+CIFAR = (Place("60 epochs", "split-cifar"), Place("240 epochs", "split-cifar", {"epochs": "240"}))
+TINY = (
+    Place("224 × 224 pixels", "split-tiny"),
+    Place("15 epochs, 64 × 64", "split-tiny-64", {"epochs": "15"}),
+)
+PUBLISHED: Side = {"alasso-published": ({},)}
+EVERY_OTHER: Side = {
+    name: counted("pmnist30", name) for name in ("none", "dropout", "ewc", "si", "mas", "imm-mean", "imm-mode", "vcl")
+}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One number of a paper: an average accuracy at the end, or by how much it is above that of other methods."""
+    """Does one side keep so much more than the best of the others?"""
 
-    source: str
-    """Table, figure or section that has the number."""
-    what: str
-    paper: float
-    """A share in [0, 1], or a difference of two."""
-    preset: str
-    method: str
-    settings: Mapping[str, str] = field(default_factory=dict)
-    against: tuple[str, ...] = ()
-    """Methods of which the best is subtracted; none: the accuracy itself."""
-    about: bool = False
-    """The paper says "about"."""
-    at_least: bool = False
-    """The paper says "at least": more agrees too."""
-
-    def experiment(self, preset: str) -> Experiment:
-        """Whose accuracy it is."""
-        return tuned(preset, self.method, self.settings)
-
-    def rivals(self, preset: str) -> dict[str, list[Experiment]]:
-        """What it is held against, by method: one for each setting that counts.
-
-        That which its search settled on, or all that were tried.
-        """
-        return {name: [tuned(preset, name, one) for one in counted(preset, name)] for name in self.against}
+    says: str
+    """The paper's, in words, with its place there."""
+    needed: float
+    """The share by which it must be ahead for a yes; of two that keep the same, by which they may differ."""
+    others: Side
+    places: tuple[Place, ...]
+    """The first is the paper's own experiment."""
+    ours: Side = field(default_factory=lambda: PUBLISHED)
+    """One method with one setting."""
+    same: bool = False
+    """The claim is that both keep the same."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the records say of a claim at one preset."""
+CLAIMS = (
+    Claim(
+        "ALASSO is at least about 15 points above every other method (5.2, Figures 5, J)",
+        0.15 - ROUGH,
+        EVERY_OTHER,
+        PERMUTED,
+    ),
+    Claim("The perfect quadratic, (7), brings a clear benefit (5.2)", 0, {"alasso-si-importance": ({},)}, PERMUTED),
+    Claim("The asymmetry, (5), brings a clear benefit (5.2)", 0, {"alasso-symmetric": ({},)}, PERMUTED),
+    Claim(
+        "Decoupling does not affect the accuracy (5.2, Figure 7)", CLOSE, {"alasso-coupled": ({},)}, PERMUTED, same=True
+    ),
+    Claim(
+        "$a$ = 2 keeps more than .8 and 1 (5.5, Table 1)",
+        0,
+        {"alasso-published": ({"a": "0.8"}, {"a": "1"})},
+        PERMUTED,
+        {"alasso-published": ({"a": "2"},)},
+    ),
+    Claim("Split CIFAR: ALASSO is 5.7 points above SI (5.3, Figure 8)", 0.057 - CLOSE, {"si": ({},)}, CIFAR),
+    Claim(
+        "Split CIFAR: SI is 13.9 points below single task (5.3)", 0.139 - CLOSE, {"si": ({},)}, CIFAR, {"single": ({},)}
+    ),
+    Claim("Split Tiny ImageNet: ALASSO is above single task (5.4, Figure 9)", 0, {"single": ({},)}, TINY),
+    Claim(
+        "Split Tiny ImageNet: ALASSO is about 10 points above SI (5.4)",
+        0.1 - ROUGH,
+        {"si": counted("split-tiny", "si")},
+        TINY,
+    ),
+)
+CONTROLS = (
+    Claim(
+        "The side helps, not only the strength: a surrogate that is as steep on both sides keeps less",
+        0,
+        {"alasso-published": ({"a": "1", "c": "1.8"},)},
+        PERMUTED,
+    ),
+    Claim(
+        "The formulas as printed keep as much as the authors' code",
+        -CLOSE,
+        PUBLISHED,
+        PERMUTED,
+        {"alasso-paper": ({},)},
+    ),
+)
+"""What the paper does not say, and takes for granted."""
 
-    ours: float
-    deviation: float
-    """Standard deviation over seeds; of a difference, over the seeds that both sides have."""
-    limits: tuple[float, float]
-    """How low and how high it may be by chance; a difference, against whichever rival."""
+
+class Lead(NamedTuple):
+    """What the records say of a claim at one place."""
+
+    points: float
+    """By how much `ours` is ahead of the best of the others, a share: the mean over the seeds that both have."""
+    error: float
+    """Its standard error; 0 where there are not two seeds."""
     seeds: int
-    """How many count; of a difference, those that both sides have."""
-    runs: list[Run]
-    """All seeds of the claim's own method."""
+    limits: tuple[float, float]
+    """How low and how high it may be by chance, over whichever of the others."""
     rival: list[Run]
-    """All seeds of the method and setting over which it leads least, of those it is held against; none: an accuracy."""
-    missing: tuple[str, ...] = ()
-    """Rivals that have not run with a seed of the claim's method, which can only lower `ours`."""
+    missing: tuple[str, ...]
+    """Others without a run of the same seed, which can only lower it."""
 
-    def verdict(self, claim: Claim) -> str:
-        """`agrees` within CLOSE (ROUGH for "about"), `open` if it may be so by chance, else `higher` or `lower`.
-
-        `open` also while a rival is missing, which could only lower `ours`, unless it is `lower` already.
-        """
-        low, ours, high = (value - claim.paper for value in (self.limits[0], self.ours, self.limits[1]))
-        if claim.at_least:
-            low, ours, high = (min(value, 0.0) for value in (low, ours, high))
-        margin = ROUGH if claim.about else CLOSE
-        if self.missing:
-            return "lower" if high < -margin else "open"
-        if high < -margin or low > margin:
-            return "lower" if high < -margin else "higher"
-        return "agrees" if abs(ours) <= margin else "open"
+    def answer(self, claim: Claim) -> str:
+        """`yes`, `no`, or, as long as chance or a method without a run may decide, `not settled`."""
+        low, high = self.limits
+        if claim.same:
+            holds = -claim.needed < low and high < claim.needed
+            fails = low > claim.needed or high < -claim.needed
+        else:
+            holds, fails = low > claim.needed, high < claim.needed
+        return "no" if fails else "yes" if holds and not self.missing else "not settled"
 
 
-def load(path: Path | None = None) -> list[Claim]:
-    """The claims of a file (default: the project's)."""
-    path = path or results.project() / "book" / "paper_numbers.json"
-    return [Claim(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-
-
-def table_1(preset: str) -> dict[str, float]:
-    """Accuracy at the end in the paper's Table 1, by a as it is typed."""
-    return {one.settings["a"]: one.paper for one in load() if one.source == "Table 1" and one.preset == preset}
-
-
-def outcome(claim: Claim, preset: str, folder: Path | None = None) -> Outcome | None:
-    """What the records say of a claim at one preset.
-
-    None without a run of its method, or without a seed that it shares with one of those that it is above.
-    """
-    runs = evidence.recorded(claim.experiment(preset), folder)
-    leads, missing = evidence.leads(runs, claim.rivals(preset), folder)
-    if not (leads if claim.against else runs):
+def lead(claim: Claim, place: Place, folder: Path | None = None) -> Lead | None:
+    """None where one of both sides has no run, or no seed that the other has."""
+    ((one,),) = _at(place, claim.ours).values()
+    leads, missing = evidence.leads(evidence.recorded(one, folder), _at(place, claim.others), folder)
+    if not leads:
         return None
-    each = [found for _, found in leads] if claim.against else [evidence.kept(runs)]
-    values = each[0]
-    return Outcome(
-        ours=float(np.mean(values)),
-        deviation=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-        limits=limits(each, preset),
-        seeds=len(values),
-        runs=runs,
-        rival=leads[0][0] if leads else [],
-        missing=missing,
+    rival, found = leads[0]
+    limits = numbers.limits((values for _, values in leads), place.preset)
+    return Lead(float(np.mean(found)), evidence.standard_error(found), len(found), limits, rival, missing)
+
+
+def _at(place: Place, side: Side) -> dict[str, list[Experiment]]:
+    return {
+        name: [tuned(place.preset, name, {**one, **place.changes}) for one in settings]
+        for name, settings in side.items()
+    }
+
+
+COLOURS = {"yes": "#009E73", "no": "#D55E00", "not settled": "#5f5f5f"}
+
+
+def figure(folder: Path | None = None) -> Figure:
+    """Where each claim of the paper would hold, shaded, and the leads that were measured, as far as chance goes.
+
+    A filled dot is of the paper's own experiment; an arrowhead is a lead that a method without a run may yet shorten.
+    """
+    measured = []
+    for claim in CLAIMS:
+        if leads := [(place, found) for place in claim.places if (found := lead(claim, place, folder))]:
+            measured.append((claim, leads))
+    rows = len(measured) + sum(len(leads) for _, leads in measured)
+    drawing, ax = plt.subplots(figsize=(6.0, 0.28 * rows + 1.1))
+    heading = blended_transform_factory(drawing.transFigure, ax.transData)
+    named, ends, row = {}, [0.0], 0
+    for claim, leads in measured:
+        label = ax.text(0.01, row, claim.says, transform=heading, fontsize="small", va="center")
+        label.set_in_layout(False)
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # the line at 0 stops there
+        low, high = (-claim.needed, claim.needed) if claim.same else (claim.needed, 1)
+        ax.barh(row + len(leads) / 2 + 0.25, high - low, len(leads), left=low, color="0.9", zorder=0)
+        for place, found in leads:
+            row += 1
+            named[row] = place.words
+            colour = COLOURS[found.answer(claim)]
+            ax.plot(found.limits, [row, row], color=colour, linewidth=2.2)
+            ends += found.limits
+            face = colour if place == claim.places[0] else "white"
+            ax.plot(found.points, row, "<" if found.missing else "o", color=colour, markerfacecolor=face)
+        row += 1
+    for answer, colour in COLOURS.items():
+        ax.plot([], [], color=colour, linewidth=2.2, label=answer)
+    ax.set(
+        yticks=list(named),
+        yticklabels=named.values(),
+        ylim=(row - 0.4, -0.6),
+        xlim=(min(ends) - 0.02, max(ends) + 0.02),
     )
+    ax.tick_params("y", length=0, labelsize="small")
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color="0.6", linewidth=1, zorder=0)
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:+g}" if share else "0")
+    ax.set_xlabel("lead, in points of average accuracy at the end")
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return drawing
 
 
-def scales(claim: Claim) -> list[str]:
-    """The claim's own preset, and the one with fewer epochs."""
-    return [claim.preset, SCALES["short"][claim.preset]]
+def overview(folder: Path | None = None) -> str:
+    """Markdown: two tables, of what the paper says and of what it takes for granted."""
+    return f"{table('the paper says', CLAIMS, folder)}\n\n{table('the paper takes for granted', CONTROLS, folder)}"
 
 
-def table(claims: list[Claim], folder: Path | None = None) -> str:
-    """Markdown: a row for each claim and preset that has its runs; below, the claims that have none, and their cost."""
-    rows, missing = [], {}
+def table(heading: str, claims: Iterable[Claim], folder: Path | None = None) -> str:
+    """Markdown: each claim, the answer of the paper's own experiment, and that of any other."""
+    rows = report.head(f"{heading} | its own experiment | elsewhere")
     for claim in claims:
-        found = {preset: result for preset in scales(claim) if (result := outcome(claim, preset, folder))}
-        paper = "about " * claim.about + "≥\u00a0" * claim.at_least + f"{100 * claim.paper:.1f}"
-        for preset, result in found.items():
-            ours = "at most " * bool(result.missing) + f"{100 * result.ours:.1f}"
-            ours += f" ± {100 * result.deviation:.1f}" if result.deviation else ""
-            verdict, epochs = result.verdict(claim), ""
-            if preset != claim.preset:
-                verdict, epochs = f"({verdict})", f", with {PRESETS[preset].protocol.epochs} epochs"
-            cells = [paper, ours, verdict, f"{100 * (result.ours - claim.paper):+z.1f}", seed_by_seed(result)]
-            rows.append(f"| {claim.what}{epochs} ({claim.source}) | {' | '.join(cells)} |")
-        if not found:
-            missing.setdefault(claim.preset, []).append(f"{claim.what} ({claim.source}: {paper})")
-    if rows:
-        rows = [*report.head("claim | paper | ours | verdict | difference | seed by seed"), *rows, ""]
-    for preset, unseen in missing.items():
-        rows.append(f"- Not run yet: {'; '.join(unseen)}. A run of `{preset}` takes {PRESETS[preset].cost}.")
+        here, *elsewhere = (_said(claim, place, folder) for place in claim.places)
+        rows.append(f"| {claim.says} | {here or 'not run'} | {'; '.join(filter(None, elsewhere)) or 'not run'} |")
     return "\n".join(rows)
 
 
-def commands(claims: list[Claim], folder: Path | None = None) -> str:
-    """Markdown: of each row of the table, the commands for the first seed of the claim's method and of its rival."""
-    lines = []
-    for claim in claims:
-        found = [result for preset in scales(claim) if (result := outcome(claim, preset, folder))]
-        made = [" against ".join(f"`{runs[0].again}`" for runs in (one.runs, one.rival) if runs) for one in found]
-        for command in made or [f"`{claim.experiment(claim.preset).command(0)}`"]:
-            lines.append(f"- {claim.what}: {command}")
-    return "\n".join(lines)
-
-
-def seed_by_seed(result: Outcome) -> str:
-    """Every seed behind an outcome, in percent; of a difference, the other side with its name, and who is missing."""
-    if not result.rival:
-        return report.each(result.runs)
-    missing = f"; no seed in common: {'; '.join(result.missing)}" if result.missing else ""
-    return f"{report.each(result.runs)}; {report.name(result.rival[0])} {report.each(result.rival)}{missing}"
-
-
-def summary(claims: list[Claim], folder: Path | None = None) -> str:
-    """A sentence that counts the verdicts at the papers' own size."""
-    judged = [(result, result.verdict(claim)) for claim in claims if (result := outcome(claim, claim.preset, folder))]
-    verdicts = [verdict for _, verdict in judged]
-    single = sum(result.seeds == 1 for result, _ in judged)
-    counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower", "open"))
-    return (
-        f"Of {len(claims)} numbers {len(judged)} have runs at the papers' own size: {counted}. "
-        f"{single} of these rest on one seed."
-    )
+def _said(claim: Claim, place: Place, folder: Path | None) -> str:
+    """The answer at one place, and how far ahead, in points; empty without runs."""
+    found = lead(claim, place, folder)
+    if not found:
+        return ""
+    points = f"{100 * found.points:+z.1f}" + (f" ± {100 * found.error:.1f}" if found.seeds > 1 else "")
+    over = f" over {report.name(found.rival[0])}" if sum(map(len, claim.others.values())) > 1 else ""
+    seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)}"
+    most = "at most " * bool(found.missing)
+    return f"**{found.answer(claim)}**, {most}{points}{over} ({place.words}, {seeds})"

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from alasso import claims, evidence, plots, report, results, trials
+from alasso import evidence, numbers, plots, report, results, trials
 from alasso.experiments import Experiment, experiment
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES
 from alasso.results import Run
@@ -98,7 +98,7 @@ def _kept(runs: list[Run]) -> str:
 
 
 def _said_of_weights(folder: Path) -> list[str]:
-    at = claims.table_1("pmnist30")
+    at = numbers.table_1("pmnist30")
     full, short = (evidence.of_preset(preset, folder) for preset in WEIGHED)
     late, early = (
         trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED

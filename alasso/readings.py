@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from alasso import evidence, metrics, report
-from alasso.answers import CIFAR, EVERY_OTHER, PERMUTED, Place, Side
-from alasso.claims import CLOSE
+from alasso.claims import CIFAR, EVERY_OTHER, PERMUTED, Place, Side
+from alasso.numbers import CLOSE
 from alasso.results import Run
 from alasso.search import tuned
 

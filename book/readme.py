@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from alasso import answers, evidence, front_page, plots, report
+from alasso import claims, evidence, front_page, plots, report
 from alasso.presets import METHODS, PRESETS
 from alasso.results import Run
 from alasso.search import tuned
@@ -73,7 +73,7 @@ def tables() -> str:
     first, *others = (table(preset, committed(preset)) for preset in SHOWN)
     title = "The thirty permuted tasks again, with other weights of the past (comparable between SI and ALASSO only):"
     weights = f"{title}\n\n{front_page.table()}"
-    return "\n\n".join([answers.overview(), first, weights, *others])
+    return "\n\n".join([claims.overview(), first, weights, *others])
 
 
 def updated(readme: str, block: str) -> str:

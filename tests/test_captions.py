@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from alasso import claims, evidence, metrics, results
+from alasso import evidence, metrics, numbers, results
 from alasso.experiments import experiment
 from alasso.presets import ABLATIONS
 from alasso.search import tuned
@@ -91,7 +91,7 @@ def test_our_curves_lie_beside_those_of_sis_authors_as_the_caption_says():
 
 def test_table_1_at_fewer_epochs_is_lower_and_rises_as_the_caption_says():
     assert "with five epochs all is lower, and a = 2 keeps more than .8 and 1." in said_by("steepness")
-    paper = claims.table_1("pmnist30")
+    paper = numbers.table_1("pmnist30")
     ours = {a: kept("pmnist30-short", "alasso-published", a=a) for a in paper}
     assert all(ours[a] < paper[a] for a in paper)
     assert max(ours["0.8"], ours["1"]) < ours["2"]

@@ -1,245 +1,168 @@
-"""Verdicts on the papers' numbers, from records made up for the purpose."""
+"""Whether claims hold, from records made up for the purpose and from the committed ones."""
 
 import json
 import statistics
-from dataclasses import replace
-from itertools import combinations
-from pathlib import Path
 
 import pytest
 from records import made_up, stretched
 
-from alasso import claims, results
-from alasso.claims import Claim
+from alasso import claims, numbers, results
+from alasso.claims import CLAIMS, CONTROLS, Claim, Place
 from alasso.experiments import experiment
 from alasso.search import tuned
 
-PRESET = "pmnist10"
-NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
+HERE, THERE = Place("here", "pmnist10"), Place("there", "pmnist10", {"epochs": "2"})
+AHEAD = Claim("ALASSO is ahead of both", 0.1, {"si": ({}, {"c": "1"}), "none": ({},)}, (HERE, THERE))
 
 
-def write(folder: Path, method: str, seed: int, final: float, settings=None) -> None:
-    """A record of this experiment whose average accuracy at the end is `final`."""
-    made = experiment(PRESET, method, settings)
-    accuracy = stretched([[0.99, None], [final - 0.01, final + 0.01]], made.protocol.tasks)
-    results.save(made_up(made, seed, accuracy), made.path(folder, seed))
+def write(folder, method, shares, place=HERE, settings=None):
+    """Records of this experiment, a seed for each share that is kept."""
+    made = experiment(place.preset, method, {**(settings or {}), **place.changes})
+    for seed, share in enumerate(shares):
+        results.save(made_up(made, seed, stretched([[share, None], [share, share]], 10)), made.path(folder, seed))
 
 
 @pytest.mark.parametrize(
-    ("paper", "flags", "verdict"),
+    ("ours", "theirs", "answer"),
     [
-        (0.905, {}, "agrees"),
-        (0.84, {}, "open"),  # .05 beyond the margin, and one seed may move by .06
-        (0.82, {}, "higher"),
-        (0.94, {}, "open"),
-        (0.98, {}, "lower"),
-        (0.88, {"about": True}, "agrees"),
-        (0.86, {"about": True}, "open"),
-        (0.8, {"about": True}, "higher"),
-        (0.5, {"at_least": True}, "agrees"),
-        (0.93, {"at_least": True}, "open"),
-        (0.98, {"at_least": True}, "lower"),
+        ([0.87], [0.7], "yes"),  # .07 over the bound of .1, and one seed may move by .06
+        ([0.85], [0.7], "not settled"),
+        ([0.75], [0.7], "not settled"),
+        ([0.73], [0.7], "no"),
+        ([0.843, 0.843], [0.7, 0.7], "yes"),  # .043 over it; two seeds may move by 2 × .03 / √2 = .0424, however alike
+        ([0.842, 0.842], [0.7, 0.7], "not settled"),
+        ([0.758, 0.758], [0.7, 0.7], "not settled"),
+        ([0.757, 0.757], [0.7, 0.7], "no"),
+        ([0.835, 0.845, 0.855], [0.7, 0.71, 0.72], "yes"),  # .035 over it, whatever the tasks of a seed are like
+        ([0.835, 0.845, 0.855], [0.74, 0.71, 0.68], "not settled"),  # .035, by hand ± .0231: two of these are more
+        ([0.76, 0.77, 0.78], [0.7, 0.71, 0.72], "no"),
     ],
 )
-def test_one_seed_that_is_near_settles_nothing(tmp_path, paper, flags, verdict):
-    write(tmp_path, "si", 0, 0.9)
-    claim = Claim("Table", "SI", paper, PRESET, "si", **flags)
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert (found.seeds, found.verdict(claim)) == (1, verdict)
-
-
-def test_what_seeds_that_scatter_leave_open_does_not_agree(tmp_path):
-    for seed, final in enumerate((0.86, 0.90, 0.94)):
-        write(tmp_path, "si", seed, final)
-    error = 0.04 / 3**0.5  # by hand: sample deviation .04 of three
-    for distance, verdict in (
-        (0.0099, "agrees"),
-        (0.0101, "open"),
-        (0.01 + 2 * error - 1e-6, "open"),
-        (0.01 + 2 * error + 1e-6, "lower"),
-    ):
-        claim = Claim("Table", "SI", 0.9 + distance, PRESET, "si")
-        found = claims.outcome(claim, PRESET, tmp_path)
-        assert (found.limits[1], found.deviation) == (pytest.approx(0.9 + 2 * error), pytest.approx(0.04))
-        assert found.verdict(claim) == verdict
-    assert claims.summary([claim], tmp_path).endswith("0 of these rest on one seed.")
+def test_an_answer_needs_more_than_chance(tmp_path, ours, theirs, answer):
+    write(tmp_path, "alasso-published", ours)
+    write(tmp_path, "si", theirs)
+    write(tmp_path, "none", [0.1] * len(theirs))
+    found = claims.lead(AHEAD, HERE, tmp_path)
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    assert found.points == pytest.approx(statistics.mean(gaps))
+    assert found.error == pytest.approx(statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else 0)
+    assert (found.seeds, found.missing, found.answer(AHEAD)) == (len(ours), (), answer)
 
 
 @pytest.mark.parametrize(
-    ("paper", "verdict"), [(0.909, "agrees"), (0.911, "open"), (0.952, "open"), (0.953, "lower"), (0.847, "higher")]
+    ("ours", "answer"),
+    [
+        ([0.8], "no"),  # .09 beyond the bound of .01, to either side
+        ([0.6], "no"),
+        ([0.7], "not settled"),
+        ([0.701, 0.702, 0.703], "not settled"),  # .008 within it, and three seeds may move by .035
+        ([0.701, 0.703] * 32, "yes"),
+        ([0.75, 0.76, 0.77], "no"),
+        ([0.67, 0.72, 0.74], "not settled"),
+    ],
 )
-def test_seeds_that_are_alike_by_luck_do_not_make_a_number_sure(tmp_path, paper, verdict):
-    for seed in range(2):
-        write(tmp_path, "si", seed, 0.9)
-    claim = Claim("Table", "SI", paper, PRESET, "si")
-    found = claims.outcome(claim, PRESET, tmp_path)  # 2 × .03 / √2 = .0424 beyond the margin of .01
-    assert found.verdict(claim) == verdict
+def test_two_that_are_said_to_keep_the_same_may_differ_neither_way(tmp_path, ours, answer):
+    write(tmp_path, "alasso-published", ours)
+    write(tmp_path, "si", [0.7] * len(ours))
+    same = Claim("both keep the same", 0.01, {"si": ({},)}, (HERE,), same=True)
+    assert claims.lead(same, HERE, tmp_path).answer(same) == answer
 
 
-@pytest.mark.parametrize(("kind", "preset"), [("permuted", "pmnist-demo"), ("split", "split-cifar")])
-def test_the_usual_scatter_is_that_of_the_records(kind, preset):
-    """Against the files themselves: all pairs of settings with three seeds."""
-    ends = {}
-    for path in results.folder().glob(f"{preset}/*-s?.json"):
-        row = json.loads(path.read_text(encoding="utf-8"))["accuracy"][-1]
-        ends.setdefault(path.stem.rpartition("-s")[0], {})[path.stem[-1]] = sum(row) / len(row)
-    three = [found for found in ends.values() if {"0", "1", "2"} <= found.keys()]
-    gaps = [[one[seed] - other[seed] for seed in "012"] for one, other in combinations(three, 2)]
-    scatter = statistics.mean(statistics.variance(gap) for gap in gaps) ** 0.5
-    assert claims.SCATTER[kind] == pytest.approx(scatter, abs=0.001)
+def test_the_best_setting_of_the_best_rival_counts_and_one_without_a_run_leaves_it_open(tmp_path):
+    write(tmp_path, "alasso-published", [0.9, 0.9])
+    assert claims.lead(AHEAD, HERE, tmp_path) is None
+    write(tmp_path, "si", [0.5])
+    write(tmp_path, "si", [0.6], settings={"c": "1"})
+    found = claims.lead(AHEAD, HERE, tmp_path)
+    assert (found.points, found.seeds, found.missing) == (pytest.approx(0.3), 1, ("plain training",))
+    assert found.answer(AHEAD) == "not settled", "plain training may be nearer"
+    write(tmp_path, "si", [0.87], settings={"c": "1"})
+    assert claims.lead(AHEAD, HERE, tmp_path).answer(AHEAD) == "no", "whatever plain training does"
+    row = "| ALASSO is ahead of both | **no**, at most +3.0 over SI with c = 1 (here, 1 seed) | not run |"
+    assert claims.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
 
 
-def test_a_difference_is_to_the_best_of_the_others(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
-    write(tmp_path, "alasso-published", 0, 0.9)
-    assert claims.outcome(claim, PRESET, tmp_path) is None  # above whom?
-    write(tmp_path, "none", 0, 0.5)
-    assert "| at most 40.0 | open | +25.0 | 90.0; plain training 50.0; no seed in common: SI |" in claims.table(
-        [claim], tmp_path
-    )
-    said = (
-        "Of 1 numbers 1 have runs at the papers' own size: agrees 0, higher 0, lower 0, open 1. 1 of these rest on one"
-    )
-    assert said in claims.summary([claim], tmp_path)
-    write(tmp_path, "si", 0, 0.7)
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert found.ours == pytest.approx(0.2)
-    assert found.rival[0].method == "si"
-    assert claims.seed_by_seed(found) == "90.0; SI 70.0"
+def test_each_of_the_others_must_be_passed_and_one_that_refutes_is_enough(tmp_path):
+    write(tmp_path, "alasso-published", [0.9, 0.9, 0.9])
+    write(tmp_path, "si", [0.75, 0.75, 0.75])  # .15 ± .0346: beyond .1
+    write(tmp_path, "none", [0.2])
+    assert claims.lead(AHEAD, HERE, tmp_path).answer(AHEAD) == "yes"
+    write(tmp_path, "si", [0.745], settings={"c": "1"})  # .155 ± .06, further away and less sure
+    assert claims.lead(AHEAD, HERE, tmp_path).answer(AHEAD) == "not settled"
+    write(tmp_path, "none", [0.84, 0.84, 0.84])  # .06 ± .0346: short of .1
+    write(tmp_path, "si", [0.85], settings={"c": "1"})  # .05 ± .06, nearer and less sure
+    assert claims.lead(AHEAD, HERE, tmp_path).answer(AHEAD) == "no"
 
 
-def test_on_permuted_mnist_a_rival_has_the_best_of_its_settings(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "mas"))
-    write(tmp_path, "alasso-published", 0, 0.9)
-    write(tmp_path, "alasso-published", 0, 0.95, {"c": "10"})  # not what the claim is of
-    write(tmp_path, "si", 0, 0.6)
-    write(tmp_path, "si", 0, 0.8, {"c": "1"})
-    write(tmp_path, "si", 0, 0.85, {"c": "2"})  # not of the search
-    write(tmp_path, "mas", 0, 0.7)
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert found.ours == pytest.approx(0.1)
-    assert claims.seed_by_seed(found) == "90.0; SI with c = 1 80.0"
-    split = Claim("Figure", "above", 0.15, "split-cifar", "single", against=("si",))
-    assert split.rivals("split-cifar") == {"si": [tuned("split-cifar", "si")]}
+def test_what_is_changed_at_a_place_is_changed_on_both_sides(tmp_path):
+    write(tmp_path, "alasso-published", [0.9, 0.9], THERE)
+    write(tmp_path, "si", [0.5, 0.6], THERE)
+    write(tmp_path, "none", [0.9])
+    assert claims.lead(AHEAD, HERE, tmp_path) is None
+    row = "| ALASSO is ahead of both | not run | **not settled**, at most +35.0 ± 5.0 over SI (there, 2 seeds) |"
+    assert claims.table("claim", [AHEAD], tmp_path).splitlines()[2:] == [row]
 
 
-def test_a_difference_is_over_the_seeds_that_both_have(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
-    for seed, share in enumerate((0.95, 0.85, 0.75)):
-        write(tmp_path, "alasso-published", seed, share)
-    write(tmp_path, "si", 2, 0.7)
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert (found.ours, found.seeds, found.verdict(claim)) == (pytest.approx(0.05), 1, "lower")
-    write(tmp_path, "ewc", 7, 0.7)
-    assert claims.outcome(replace(claim, against=("ewc",)), PRESET, tmp_path) is None  # no seed that both have
+def test_the_figure_has_each_lead_and_what_chance_may_do_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "CLAIMS", (AHEAD,))
+    assert not claims.figure(tmp_path).axes[0].patches, "axes, and nothing on them without runs"
+    write(tmp_path, "alasso-published", [0.9, 0.9])
+    write(tmp_path, "si", [0.5, 0.6])
+    write(tmp_path, "alasso-published", [0.9], THERE)
+    write(tmp_path, "si", [0.87], THERE)
+    write(tmp_path, "none", [0.2], THERE)
+    (ax,) = claims.figure(tmp_path).axes
+    here, there = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 2]
+    assert list(here.get_xdata()) == pytest.approx([0.25, 0.45])  # .4 and .3, standard error .05
+    assert list(there.get_xdata()) == pytest.approx([-0.03, 0.09])  # .03, one seed
+    assert here.get_color() == claims.COLOURS["not settled"], "plain training may be nearer"
+    assert there.get_color() == claims.COLOURS["no"]
+    dots = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [(line.get_xdata()[0], line.get_marker()) for line in dots] == [
+        (pytest.approx(0.35), "<"),
+        (pytest.approx(0.03), "o"),
+    ]
+    (holds,) = ax.patches
+    assert holds.get_x() == AHEAD.needed
 
 
-@pytest.mark.parametrize("flags", [{}, {"at_least": True}])
-def test_a_lead_that_one_rival_refutes_needs_no_other(tmp_path, flags):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"), **flags)
-    write(tmp_path, "alasso-published", 0, 0.9)
-    write(tmp_path, "none", 0, 0.5)
-    assert "| at most 40.0 | open |" in claims.table([claim], tmp_path)  # 40 points so far; SI may yet come closer
-    write(tmp_path, "none", 0, 0.79)
-    assert "| at most 11.0 | open |" in claims.table([claim], tmp_path)  # one seed
-    write(tmp_path, "none", 0, 0.83)
-    assert "| at most 7.0 | lower | -8.0 | 90.0; plain training 83.0; no seed in common: SI |" in claims.table(
-        [claim], tmp_path
-    )
-    write(tmp_path, "si", 0, 0.7)
-    assert "| 7.0 | lower | -8.0 | 90.0; plain training 83.0 |" in claims.table([claim], tmp_path)
+def test_the_committed_answers_are_those_of_the_files():
+    """The third: the ablation without asymmetry, at twenty epochs; against means of last rows."""
+
+    def kept(method):
+        found = sorted(results.folder().glob(f"pmnist30/{method}-{tuned('pmnist30', method).digest}-s?.json"))
+        rows = {path.stem[-1]: json.loads(path.read_text(encoding="utf-8"))["accuracy"][-1] for path in found}
+        return {seed: 100 * statistics.mean(row) for seed, row in rows.items()}
+
+    ours, others = kept("alasso-published"), kept("alasso-symmetric")
+    gaps = [ours[seed] - others[seed] for seed in sorted(ours.keys() & others.keys())]
+    gap, seeds = statistics.mean(gaps), len(gaps)
+    error = statistics.stdev(gaps) / seeds**0.5 if seeds > 1 else 0
+    answer = "not settled" if abs(gap) <= 2 * max(error, 3 / seeds**0.5) else "yes" if gap > 0 else "no"
+    said = f"{gap:+.1f} ± {error:.1f} (20 epochs, {seeds} seeds)" if seeds > 1 else f"{gap:+.1f} (20 epochs, 1 seed)"
+    assert claims.overview().splitlines()[4].startswith(f"| {CLAIMS[2].says} | **{answer}**, {said}")
 
 
-def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
-    claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
-    write(tmp_path, "alasso-published", 0, 0.9)
-    assert claims.outcome(claim, PRESET, tmp_path) is None
-    assert claims.table([claim], tmp_path).startswith(
-        "- Not run yet: a = 3 (Table 1: 90.0). A run of `pmnist10` takes "
-    )
-    command = "alasso run pmnist10 alasso-published --seed 0 --set a=3.0"
-    assert claims.commands([claim], tmp_path) == f"- a = 3: `{command}`"
-    assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
-    write(tmp_path, "alasso-published", 0, 0.8, {"a": "3"})
-    assert "| a = 3 (Table 1) | 90.0 | 80.0 | lower | -10.0 | 80.0 |" in claims.table([claim], tmp_path)
-    assert claims.commands([claim], tmp_path) == f"- a = 3: `{command} --reference`"
-    write(tmp_path, "si", 0, 0.7)
-    rival = "`alasso run pmnist10 si --seed 0 --reference`"
-    assert (
-        claims.commands([replace(claim, against=("si",))], tmp_path)
-        == f"- a = 3: `{command} --reference` against {rival}"
-    )
-    said = "agrees 0, higher 0, lower 1, open 0. 1 of these rest on one seed."
-    assert claims.summary([claim], tmp_path).endswith(said)
+def test_every_question_can_be_asked_at_each_of_its_places():
+    for claim in (*CLAIMS, *CONTROLS):
+        for place in claim.places:
+            for name, settings in {**claim.ours, **claim.others}.items():
+                assert all(tuned(place.preset, name, {**one, **place.changes}) for one in settings)
 
 
-def test_fewer_epochs_stand_beside_and_are_named(tmp_path):
-    claim = Claim("Table 1", "a = 3", 0.9, PRESET, "alasso-published", {"a": "3"})
-    made = experiment(f"{PRESET}-short", "alasso-published", {"a": "3"})
-    results.save(made_up(made, 0, stretched([[0.99, None], [0.8, 0.8]], 10)), made.path(tmp_path, 0))
-    row = "| a = 3, with 5 epochs (Table 1) | 90.0 | 80.0 | (lower) | -10.0 | 80.0 |"
-    assert claims.table([claim], tmp_path).splitlines()[2:] == [row]
-    assert claims.summary([claim], tmp_path).startswith("Of 1 numbers 0 have runs")
-    write(tmp_path, "alasso-published", 0, 0.9, {"a": "3"})
-    full = "| a = 3 (Table 1) | 90.0 | 90.0 | agrees | +0.0 | 90.0 |"
-    assert claims.table([claim], tmp_path).splitlines()[2:] == [full, row]
-
-
-def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
-    stated = claims.load(NUMBERS)
-    assert len({claim.what for claim in stated}) == len(stated)
-    for claim in stated:
-        assert -1 <= claim.paper <= 1
-        against = [one for settings in claim.rivals(claim.preset).values() for one in settings]
-        assert all(made.preset == claim.preset for made in (claim.experiment(claim.preset), *against))
-    lines = claims.table(stated, tmp_path).splitlines()
-    assert len(lines) == len({claim.preset for claim in stated})
-    assert all(any(f"{claim.what} ({claim.source}: " in line for line in lines) for claim in stated)
-
-
-def test_about_has_a_margin_of_its_own_and_the_same_chance(tmp_path):
-    for seed, final in enumerate((0.87, 0.93)):  # standard error .03
-        write(tmp_path, "si", seed, final)
-    for excess, verdict in ((0.029, "agrees"), (0.089, "open"), (0.091, "higher")):
-        claim = Claim("Table", "SI", 0.9 - excess, PRESET, "si", about=True)
-        assert claims.outcome(claim, PRESET, tmp_path).verdict(claim) == verdict
-
-
-def test_a_rival_with_a_seed_that_nobody_else_has_does_not_count(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "mas"))
-    write(tmp_path, "alasso-published", 0, 0.9)
-    write(tmp_path, "si", 0, 0.7)
-    assert claims.outcome(claim, PRESET, tmp_path).missing == ("MAS",)
-    write(tmp_path, "mas", 1, 0.95)  # more than SI, with a seed that nobody else has
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert (found.ours, found.rival[0].method, found.missing) == (pytest.approx(0.2), "si", ("MAS",))
-
-
-def test_what_one_rival_refutes_another_that_is_unsettled_does_not_open(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
-    for seed in range(3):
-        write(tmp_path, "alasso-published", seed, 0.9)
-        write(tmp_path, "si", seed, 0.8)  # .1 ± .0346: below .15 - .01
-    write(tmp_path, "none", 0, 0.81)  # .09 ± .06, nearer and less sure
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert (found.rival[0].method, found.verdict(claim)) == ("none", "lower")
-    assert found.limits == (pytest.approx(0.03), pytest.approx(0.1 + 2 * 0.03 / 3**0.5))
-
-
-def test_the_best_of_the_others_is_so_on_average(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si", "none"))
-    for seed, (own, si, none) in enumerate(((0.9, 0.5, 0.6), (0.9, 0.7, 0.68))):
-        write(tmp_path, "alasso-published", seed, own)
-        write(tmp_path, "si", seed, si)
-        write(tmp_path, "none", seed, none)
-    found = claims.outcome(claim, PRESET, tmp_path)
-    assert found.rival[0].method == "none"
-    assert found.ours == pytest.approx(0.9 - 0.64)
-
-
-def test_a_difference_rests_on_one_seed_if_both_sides_share_one(tmp_path):
-    claim = Claim("Figure", "above", 0.15, PRESET, "alasso-published", against=("si",))
-    for seed in range(2):
-        write(tmp_path, "alasso-published", seed, 0.9)
-        write(tmp_path, "si", seed + 1, 0.7)
-    assert claims.summary([claim], tmp_path).endswith("1 of these rest on one seed.")
+def test_the_papers_own_numbers_are_asked_for():
+    """A bound is the paper's number less the margin of `numbers`."""
+    stated = {number.what: number for number in numbers.load()}
+    for claim, what in zip(
+        (CLAIMS[0], CLAIMS[5], CLAIMS[6], CLAIMS[8]),
+        (
+            "30 tasks, ALASSO above the best of the other methods",
+            "split CIFAR, ALASSO above SI",
+            "split CIFAR, single task above SI",
+            "split Tiny ImageNet, ALASSO above SI",
+        ),
+        strict=True,
+    ):
+        number = stated[what]
+        assert claim.needed == pytest.approx(number.paper - (numbers.ROUGH if number.about else numbers.CLOSE))
+        assert set(claim.others) == set(number.against)

@@ -7,7 +7,7 @@ import pytest
 from records import made_up, stretched
 
 from alasso import results
-from alasso.answers import EVERY_OTHER
+from alasso.claims import EVERY_OTHER
 from alasso.readings import table
 from alasso.search import tuned
 

@@ -11,7 +11,7 @@
     ```
 
 The table is one of `results` and `settings`, or, without methods, `overview`. Instead of methods a figure can have
-`overview` or `answers`: the front page's.
+`overview` or `claims`: the front page's.
 A cell would do the same and start a kernel for every page.
 """
 
@@ -22,10 +22,10 @@ from docutils.statemachine import StringList
 from sphinx.directives.patches import Figure
 from sphinx.util.docutils import SphinxDirective
 
-from alasso import answers, front_page, plots, report
+from alasso import claims, front_page, plots, report
 
 TABLES = {"results": report.table, "settings": report.settings, "overview": front_page.overview}
-FIGURES = {"overview": front_page.figure, "answers": answers.figure}
+FIGURES = {"overview": front_page.figure, "claims": claims.figure}
 
 
 class MethodFigure(Figure):
