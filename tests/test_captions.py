@@ -109,6 +109,8 @@ def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
     between = [*ends["si"], *ends["alasso-published"]]
     assert max(ends["none"]) < min(between) <= max(between) < min(ends["single"])
     assert sum(share < min(ends["si"]) - 0.04 for share in ends["alasso-published"]) > 1
+    assert "of its authors and with those of the search SI keeps the same on average" in said_by("split_cifar")
+    assert abs(kept("split-cifar", "si") - statistics.mean(ends["si"])) < 0.01
 
 
 def test_split_tiny_imagenet_ends_in_the_order_of_its_captions():
