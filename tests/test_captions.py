@@ -167,3 +167,20 @@ def test_the_second_round_on_tiny_imagenet_turned_the_first_over_as_the_chapter_
         assert abs(of(alike[0])[0] - of(alike[1])[0]) < 0.005
     assert "the two are two to three points apart, as SI's two settings with that quotient are at either length" in text
     assert evidence.kept([second["si", 10, 0.1]])[0] > evidence.kept([second["si", 0.1, 0.001]])[0] + 0.02
+
+
+def test_it_takes_the_damping_and_the_maximum_as_the_chapter_says():
+    assert "It takes both. Without damping the maximum keeps" in said_by("switches")
+
+    def first_ten(method, **changes):
+        stream = "pmnist10-short" if changes else "pmnist30-short"
+        matrix = evidence.recorded(experiment(stream, method, changes))[0].matrix[:10, :10]
+        return matrix[-1].mean(), matrix.diagonal().mean()
+
+    published, letter = first_ten("alasso-published"), first_ten("alasso-paper")
+    for undamped in (first_ten("alasso-published", damping="0"), first_ten("alasso-paper", keep_maximum="true")):
+        assert undamped[0] < letter[0] - 0.1
+        assert undamped[1] < 0.75  # "hardly learned"
+    replaced = first_ten("alasso-paper", damping="0.1")
+    assert replaced[1] > published[1]
+    assert abs(replaced[0] - letter[0]) < 0.02 < 0.1 < published[0] - replaced[0]
