@@ -1,5 +1,6 @@
 """The command line: what it prints, and one line with status 2 for whatever cannot be."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -219,12 +220,12 @@ def test_output_that_knows_few_letters_is_printed_all_the_same(command):
     assert b"pmnist-tiny" in printed.stdout
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
-def test_output_that_is_full_gets_one_line():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([*small_runs.ALASSO, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+def test_output_that_takes_nothing_gets_one_line():
+    with open(os.devnull) as for_reading:
+        command = [*small_runs.ALASSO, "list"]
+        done = subprocess.run(command, stdout=for_reading, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "alasso: output: No space left on device\n"
+    assert done.stderr == f"alasso: output: {os.strerror(errno.EBADF)}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
