@@ -102,7 +102,7 @@ CONTROLS = (
         PERMUTED,
     ),
     Claim(
-        "The formulas as printed keep as much as the authors' code",
+        "The paper's formulas, with negative values set to 0, keep as much as the authors' code",
         -CLOSE,
         PUBLISHED,
         PERMUTED,

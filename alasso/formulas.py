@@ -110,7 +110,7 @@ def joint_anchor(importance: Tensor, anchor: Tensor, more: Tensor, theta: Tensor
 
     A sum of quadratics is one quadratic of weight Ω + F, up to a constant: EWC's penalties of all tasks in the memory
     of one. With F the Fisher information it is also the mode of the product of two Gaussians, IMM's merge
-    (Lee et al. 2017, equation 8).
+    (Lee et al. 2017, equations 7 and 8).
     """
     weight = importance + more
     # A lerp is exact at both ends: a rounding error here would be a pull on parameters that nothing has moved.

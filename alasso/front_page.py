@@ -24,7 +24,7 @@ class Weight(NamedTuple):
     others: tuple[str, ...]
     """What else is not the method's own, in words."""
     usual: bool
-    """All of it is the method's own, as in the literature."""
+    """All of it is the method's own: the literature's, and for online EWC that of EWC."""
 
     def __str__(self) -> str:
         return "none" if self.c is None else ", ".join([f"{self.c:g}", *self.others])
@@ -62,8 +62,8 @@ def table(folder: Path | None = None) -> str:
     for name, found in weights(folder).items():
         for weight, mine in found.items():
             shares = " | ".join(report.percent(evidence.kept(runs)) if runs else "not run" for runs in mine)
-            literature = ", the literature's" * (weight.usual and weight.c is not None)
-            rows.append(f"| {METHODS[name].label} | {weight}{literature} | {shares} |")
+            default = ", the default" * (weight.usual and weight.c is not None)
+            rows.append(f"| {METHODS[name].label} | {weight}{default} | {shares} |")
     return "\n".join(rows)
 
 

@@ -35,7 +35,7 @@ def fisher(network, theta: Tensor, task, variant: str, generator: Generator) -> 
 
 
 def mas_sensitivity(network, theta: Tensor, task) -> Tensor:
-    """Mean over images of `|∂‖f(x)‖²/∂θ|`, (P,), f the logits; no label is used (Aljundi et al. 2018, eq. 2–3)."""
+    """Mean over images of `|∂‖f(x)‖²/∂θ|`, (P,), f the logits; no label is used (Aljundi et al. 2018, eq. 2)."""
     return _mean_power(network, theta, task, lambda logits, labels: [2 * logits], power=1)
 
 

@@ -206,9 +206,9 @@ def table_d(classes: int, side: int = 224) -> CNN:
 class MeanFieldMLP:
     """An MLP whose every parameter is an independent Gaussian; θ holds all means, then all log-variances, (2P,).
 
-    In training noise is drawn for each image and unit, not for each weight, which has the same distribution and less
-    variance: the local reparametrisation of Kingma, Salimans and Welling 2015. Predictions average the softmax of
-    `samples` networks whose weights are drawn.
+    In training noise is drawn for each image and unit, not for each weight, which has the same distribution for each
+    image and less variance: the local reparametrisation of Kingma, Salimans and Welling 2015. Predictions average the
+    softmax of `samples` networks whose weights are drawn.
     """
 
     sizes: tuple[int, ...]

@@ -196,6 +196,5 @@ def summary(numbers: list[Number], folder: Path | None = None) -> str:
     single = sum(result.seeds == 1 for result, _ in judged)
     counted = ", ".join(f"{name} {verdicts.count(name)}" for name in ("agrees", "higher", "lower", "open"))
     return (
-        f"Of {len(numbers)} numbers {len(judged)} have runs at the papers' own size: {counted}. "
-        f"{single} of these rest on one seed."
+        f"Of {len(numbers)} numbers {len(judged)} have runs at the papers' own size: {counted}. On one seed: {single}."
     )

@@ -130,7 +130,7 @@ def _short(name: str) -> Preset:
         about=f"Short, {epochs} of {full.protocol.epochs} epochs: {full.about}",
         protocol=replace(full.protocol, epochs=epochs),
         cost=f"a quarter of {name}'s, but for the tests",
-        expect="numbers of its own; methods can come in another order, too: see Weight and epochs in the book",
+        expect="numbers of its own; methods can come in another order, too: see the book on the weight of the past",
     )
 
 

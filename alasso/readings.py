@@ -90,7 +90,7 @@ def table(folder: Path | None = None) -> str:
             _recovered,
         ),
         (
-            "In some tasks ALASSO is level with single task (5.3)",
+            "In some tasks ALASSO is level with single task (5.3, which says so of multi task, too)",
             "tasks that end within a point of single task or above",
             _level,
         ),

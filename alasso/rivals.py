@@ -68,7 +68,7 @@ class EWC:
 
 @dataclass(frozen=True)
 class MAS:
-    """Memory aware synapses (Aljundi et al. 2018, equations 2–4): weights by the sensitivity of ‖f(x)‖².
+    """Memory aware synapses (Aljundi et al. 2018, equations 2 and 3): weights by the sensitivity of ‖f(x)‖².
 
     They are summed over tasks; the anchor is the latest solution.
 
@@ -76,7 +76,7 @@ class MAS:
     """
 
     c: float = 0.01
-    """λ. GT-RIPL (Hsu et al. 2018) has 0.1 for permuted MNIST; its ‖f(x)‖² is a mean over ten outputs, here a sum."""
+    """λ. GT-RIPL (Hsu et al. 2018) has 0.1 with shared outputs; its ‖f(x)‖² is a mean over ten, here a sum."""
 
     def __post_init__(self):
         require(0 <= self.c < float("inf"), "c", self.c, "a finite number ≥ 0")
@@ -118,7 +118,7 @@ class IMM:
     The merge is their mean, or the mode of the product of their Gaussians, which weighs each by its Fisher information.
     Three transfers keep the solutions near each other: weights (each task starts where the last one ended; always), L2
     (a pull to the last task's solution) and drop (dropout that falls back on the last task's weights instead of zero).
-    All tasks have the same mixing ratio 1/n: the rule of its paper's mean-IMM, which needs no data to tune it.
+    All tasks have the same mixing ratio 1/n, the authors' code's default, which needs no data to tune it.
 
     Deviation: drop-transfer switches nodes off for a batch rather than for each image. The authors' code differs in
     more, see the book's page on IMM.

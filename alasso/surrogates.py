@@ -155,7 +155,7 @@ class ALASSO:
     floor: bool = True
     """Set an estimate below zero to 0, where it replaces Ω̂; False: (7) as it is."""
     perfect: bool = True
-    """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation of Figure 5 "without perfect Ω̂"."""
+    """Estimate Ω̂ by (7); otherwise by SI's (3), the ablation without the perfect Ω̂ of Figure 5."""
     fixed_side: bool = False
     """Give an unmoved parameter, and any with Ω̂ ≤ 0, a fixed observed side. Otherwise α = 0 where nothing moved, and
     (5) overestimates both sides."""

@@ -16,9 +16,9 @@ FIGURE = ROOT / "book" / "_static" / "average-accuracy.svg"
 SHOWN = {  # the book has all methods
     "pmnist30": (
         ("none", "si", "ewc", "mas", "alasso-published", "alasso-paper"),
-        "The paper's own experiment, at its size, with the literature's settings: ALASSO's a was found on it, by its "
-        "authors, the others' settings come from shorter streams or other networks. With c = 1 SI comes nearer: see "
-        "the next table.",
+        "The paper's own experiment, at its size, with the literature's settings: ALASSO's a was determined on "
+        "permuted MNIST, by its authors, the others' settings come from shorter streams or other networks. With c = 1 "
+        "SI comes nearer: see the next table.",
     ),
     "split-cifar": (
         ("none", "si", "alasso-published", "single"),

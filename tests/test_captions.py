@@ -7,7 +7,7 @@ import numpy as np
 
 from alasso import evidence, metrics, numbers, results
 from alasso.experiments import experiment
-from alasso.presets import ABLATIONS
+from alasso.presets import ABLATIONS, BOUNDS
 from alasso.search import tuned
 from alasso.targets import TARGETS
 
@@ -54,6 +54,20 @@ def test_every_part_of_alasso_keeps_something_as_the_page_says():
     lost = dict(zip(ABLATIONS, (whole - part for part in parts), strict=True))
     assert 0 < lost.pop("alasso-coupled") < 0.015
     assert min(lost.values()) > 0.03
+
+
+def test_methods_on_the_small_stream_trade_as_the_chapter_says():
+    assert (
+        "MAS and online EWC keep most here. ALASSO learns new tasks better than they do and forgets more, and it keeps "
+        "more with SI's estimate of $\\hat\\Omega$ than with its own."
+    ) in said_by("all_methods")
+    runs = {name: runs for name, runs in evidence.of_preset("pmnist-demo").items() if name not in BOUNDS}
+    *_, second, first = sorted(runs, key=lambda name: statistics.mean(evidence.kept(runs[name])))
+    assert {first, second} == {"mas", "online-ewc"}
+    for rival in (first, second):
+        for of in (evidence.learned, evidence.forgotten):
+            assert min(of(runs["alasso-published"])) > max(of(runs[rival]))
+    assert min(evidence.kept(runs["alasso-si-importance"])) > max(evidence.kept(runs["alasso-published"]))
 
 
 def test_weights_of_the_past_count_as_the_caption_says():

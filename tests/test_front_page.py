@@ -29,8 +29,8 @@ def test_what_is_kept_by_weight_has_every_run_and_the_best_method_first(tmp_path
     write("pmnist30", "ewc", 0.6)
     write("pmnist30", "single", 0.99)
     assert front_page.table(tmp_path).splitlines()[2:] == [
-        "| EWC | 50, the literature's | 60.0 | not run |",
-        "| SI | 0.1, the literature's | not run | 70.0 |",
+        "| EWC | 50, the default | 60.0 | not run |",
+        "| SI | 0.1, the default | not run | 70.0 |",
         "| SI | 1, damping = 0.001 | not run | 50.0 |",
         "| SI | 10 | 40.0 | not run |",
         "| plain training | none | not run | 90.0 |",

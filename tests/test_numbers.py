@@ -62,7 +62,7 @@ def test_what_seeds_that_scatter_leave_open_does_not_agree(tmp_path):
         found = numbers.outcome(number, PRESET, tmp_path)
         assert (found.limits[1], found.deviation) == (pytest.approx(0.9 + 2 * error), pytest.approx(0.04))
         assert found.verdict(number) == verdict
-    assert numbers.summary([number], tmp_path).endswith("0 of these rest on one seed.")
+    assert numbers.summary([number], tmp_path).endswith("On one seed: 0.")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,7 @@ def test_a_difference_is_to_the_best_of_the_others(tmp_path):
     assert "| at most 40.0 | open | +25.0 | 90.0; plain training 50.0; no seed in common: SI |" in numbers.table(
         [number], tmp_path
     )
-    said = (
-        "Of 1 numbers 1 have runs at the papers' own size: agrees 0, higher 0, lower 0, open 1. 1 of these rest on one"
-    )
+    said = "Of 1 numbers 1 have runs at the papers' own size: agrees 0, higher 0, lower 0, open 1. On one seed: 1."
     assert said in numbers.summary([number], tmp_path)
     write(tmp_path, "si", 0, 0.7)
     found = numbers.outcome(number, PRESET, tmp_path)
@@ -169,7 +167,7 @@ def test_only_runs_with_the_settings_of_the_claim_count(tmp_path):
         numbers.commands([replace(number, against=("si",))], tmp_path)
         == f"- a = 3: `{command} --reference` against {rival}"
     )
-    said = "agrees 0, higher 0, lower 1, open 0. 1 of these rest on one seed."
+    said = "agrees 0, higher 0, lower 1, open 0. On one seed: 1."
     assert numbers.summary([number], tmp_path).endswith(said)
 
 
@@ -242,4 +240,4 @@ def test_a_difference_rests_on_one_seed_if_both_sides_share_one(tmp_path):
     for seed in range(2):
         write(tmp_path, "alasso-published", seed, 0.9)
         write(tmp_path, "si", seed + 1, 0.7)
-    assert numbers.summary([number], tmp_path).endswith("1 of these rest on one seed.")
+    assert numbers.summary([number], tmp_path).endswith("On one seed: 1.")
