@@ -5,15 +5,13 @@ import os
 import signal
 import sys
 import textwrap
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from alasso import collect, datasets, fast, metrics, reproduce, results
-from alasso.errors import BadInput, Diverged, Interrupted, Notice
+from alasso.errors import BadInput, Diverged, Interrupted, notices
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
 from alasso.protocol import LARGEST_SEED, whole_number
@@ -35,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         # Whoever is killed cleans up as after Ctrl-C; a run under way hears both itself.
-        with _notices(), signals(signal.default_int_handler, signal.SIGTERM):
+        with notices(), signals(signal.default_int_handler, signal.SIGTERM):
             status = chosen.function(chosen)
         print(end="", flush=True)  # even if it is closed
         return status
@@ -56,21 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"alasso: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 2
-
-
-@contextmanager
-def _notices() -> Iterator[None]:
-    """Within, a Notice is a line of its own, without the place in the code that it comes from."""
-    usual = warnings.formatwarning
-
-    def one_line(message: Warning, category: type[Warning], *place) -> str:
-        return f"alasso: {message}\n" if issubclass(category, Notice) else usual(message, category, *place)
-
-    warnings.formatwarning = one_line
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,8 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("targets", nargs="+", metavar="target", help="all, or: " + ", ".join(TARGETS))
     again.add_argument("--scale", default="demo", help="demo (default), short or paper: " + SCALE_HELP)
     again.add_argument("--seeds", default="1", help="how many seeds, 0 first (default 1)")
-    again.add_argument("--workers", help="how many runs at a time on this machine (default: one a core)")
-    again.add_argument(
+    where = again.add_mutually_exclusive_group()
+    where.add_argument("--workers", help="how many runs at a time on this machine (default: one a core)")
+    where.add_argument(
         "--dask", metavar="ADDRESS", help="send the runs to this Dask scheduler, such as tcp://host:8786"
     )
     again.add_argument("--dry-run", action="store_true", help="say what there is to do, and how long it takes")
@@ -134,7 +118,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _folder(typed: str) -> Path:
     if not typed:
         raise argparse.ArgumentTypeError("it is empty; name a folder")
-    return Path(typed)
+    return Path(typed).expanduser()  # no shell does in --results=~/here
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -142,8 +126,8 @@ def _run(chosen: argparse.Namespace) -> int:
     number = whole_number("--seed", chosen.seed, 0, LARGEST_SEED)
     path = todo.path(chosen.results, number)
     known = path.exists()
-    device = None if chosen.device is None else _device(chosen.device)
-    record = run(todo, number, chosen.results, device, reference=chosen.reference, precision=chosen.precision)
+    _check_device(chosen.device or "cpu")
+    record = run(todo, number, chosen.results, chosen.device, reference=chosen.reference, precision=chosen.precision)
     final = metrics.final_accuracy(record.matrix)
     print(f"{path}: average accuracy {final:.4f} after {len(record.accuracy)} tasks" + " (already there)" * known)
     for problem in collect.problems(record, path) if known else ():
@@ -153,8 +137,6 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    if chosen.dask is not None and chosen.workers is not None:
-        raise BadInput(f"--workers {chosen.workers} with --dask: the scheduler knows how many workers there are")
     return reproduce.run(
         chosen.targets,
         chosen.scale,
@@ -189,13 +171,12 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _device(name: str) -> str:
+def _check_device(name: str) -> None:
     try:
         probe = torch.ones(2, 2, device=name)
         (probe @ probe).cpu()  # some devices have tensors and nothing in them
     except (RuntimeError, AssertionError, ImportError):
         raise BadInput(f"--device {name}: PyTorch cannot use it here; cpu always works") from None
-    return str(probe.device)  # one name for a device that has several
 
 
 def _list(chosen: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 """What can end a run early, and what it may have to say; every message is one line."""
 
 import difflib
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 
 class BadInput(ValueError):
@@ -16,8 +18,23 @@ class Notice(UserWarning):
     """Nothing that ends a run, but whoever started it should know."""
 
 
+@contextmanager
+def notices() -> Iterator[None]:
+    """Within, a Notice is a line of its own, without the place in the code that it comes from."""
+    usual = warnings.formatwarning
+
+    def one_line(message: Warning, category: type[Warning], *place) -> str:
+        return f"alasso: {message}\n" if issubclass(category, Notice) else usual(message, category, *place)
+
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 class Interrupted(RuntimeError):
-    """A signal asked the run to stop, and it did, saved; the message says how to go on."""
+    """A signal asked for a stop, and what was done is saved, but for a fit; the message says how to go on."""
 
     def __init__(self, message: str, signal: int):
         super().__init__(message)

@@ -30,7 +30,11 @@ class Experiment:
     def digest(self) -> str:
         """Eight hex digits that change with any setting, and not with fields that have their default."""
         usual = {f.name: f.default for part in (self.protocol, self.surrogate) for f in fields(part)}
-        unusual = {name: value for name, value in _settings(self).items() if value != usual[name]}
+        unusual = {
+            name: float(value) if isinstance(usual[name], float) else value  # 2 and 2.0 are one setting
+            for name, value in _settings(self).items()
+            if value != usual[name]
+        }
         content = [self.preset, self.method, type(self.surrogate).__name__, unusual]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -81,7 +85,7 @@ def experiment(preset: str, method: str, settings: Mapping[str, str] | None = No
     for name, typed in (settings or {}).items():
         check_name(f"setting {name!r} of {method}", name, known)
         target = protocol if name in protocol_names else hyperparameters
-        target[name] = _value(name, typed, known[name])
+        target[name] = _value(name, text(typed), known[name])
     for name, value in hyperparameters.items():
         too_large = type(value) is float and LARGEST_FLOAT < abs(value) < math.inf
         require(not too_large, name, value, f"a number of float32, {LARGEST_FLOAT} at most")

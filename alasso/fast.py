@@ -7,6 +7,7 @@ weights are one loop (`update`), compiled from the functions of formulas.py. The
 Hyper-parameters and the step count enter as 0-D tensors: no setting and no step compiles anything again.
 """
 
+import subprocess
 import sys
 import sysconfig
 import warnings
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -181,22 +181,22 @@ def quick_float32(device: str) -> Iterator[str]:
 
 @cache
 def can_compile() -> bool:
-    """Whether torch.compile finds a C++ compiler and Python's headers, which its output includes.
+    """Whether torch.compile finds a C++ compiler that works and Python's headers, which its output includes.
 
     Without them the same formulas run uncompiled, and this says so.
     """
     from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
 
-    headers = sys.platform != "linux" or Path(sysconfig.get_path("include"), "Python.h").exists()
-    missing = "" if headers else "Python.h (in Debian's package python3-dev)"
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        missing = "C++ compiler (g++ or clang++)"
-    if missing:
-        warnings.warn(f"no {missing}: steps run uncompiled and slower; results agree", Notice, stacklevel=2)
-    return not missing
+    needed = {"C++ compiler that works (g++ or clang++)": "", "Python.h (Debian: python3-dev)": "#include <Python.h>"}
+    for missing, source in needed.items():
+        try:
+            probe = [get_cpp_compiler(), "-x", "c++", "-fsyntax-only", "-I", sysconfig.get_path("include"), "-"]
+            if sys.platform != "win32":  # its compiler has other options
+                subprocess.run(probe, input=source, capture_output=True, text=True, check=True)
+        except (RuntimeError, OSError, subprocess.SubprocessError):
+            warnings.warn(f"no {missing}: steps run uncompiled and slower; results agree", Notice, stacklevel=2)
+            return False
+    return True
 
 
 def _compile(function):

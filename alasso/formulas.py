@@ -19,7 +19,7 @@ c, a, ε    c, a, epsilon     scalar  weight of the past; overestimation; least 
 =========  ================  ======  ==============================================================================
 
 (8), Lₛⁿ(θ̂ⁿ) = 0, is an identity of (2) and (5), not a computation. (1), (6) and (9) are one sum, read three ways.
-Every function broadcasts, keeps dtype and device, allocates its result and changes no argument.
+Every function but the KL divergence broadcasts, keeps dtype and device, allocates its result and changes no argument.
 """
 
 import torch

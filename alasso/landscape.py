@@ -23,7 +23,7 @@ from alasso import datasets, results
 from alasso.errors import BadInput
 from alasso.experiments import experiment
 from alasso.networks import MLP, loss_and_gradient, pixels
-from alasso.protocol import LARGEST_SEED, whole_number
+from alasso.protocol import LARGEST_SEED, Protocol, whole_number
 from alasso.run import build_network
 from alasso.surrogates import SI
 from alasso.tasks import PermutedTask, generator, permuted_stream
@@ -39,6 +39,13 @@ class Epoch(NamedTuple):
     loss: float  # L, over all its images
     path_integral: float  # Σ ω
     squared_displacement: float  # mean of (θ − θ̂⁰)² over the parameters
+
+
+def _protocol(preset: str) -> Protocol:
+    protocol = experiment(preset, "none").protocol
+    if protocol.network != "mlp":
+        raise BadInput(f"preset={preset}: must be one of permuted pixels, whose network is dense, such as pmnist-demo")
+    return protocol
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,7 @@ def first_task(preset: str, seed: int) -> FirstTask:
 
     Raises BadInput for a preset that does not exist or has another stream.
     """
-    protocol = experiment(preset, "none").protocol
-    if protocol.network != "mlp":
-        raise BadInput(f"preset={preset}: must be one of permuted pixels, whose network is dense, such as pmnist-demo")
+    protocol = _protocol(preset)
     dataset = datasets.load(protocol.dataset)
     (task,) = permuted_stream(dataset, 1, seed, protocol.permute_first)
     network = build_network(protocol, dataset)
@@ -229,6 +234,7 @@ def main(arguments: list[str]) -> int:
         if len(arguments) != 2:
             raise BadInput(f"{' '.join(arguments)!r}: must be a preset and a seed, such as pmnist30 0")
         preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
+        _protocol(preset)
         file = path(preset, seed, folder)
         if not file.exists():
             results.check_writable(file.parent)

@@ -107,9 +107,8 @@ class Outcome:
         return "agrees" if abs(ours) <= margin else "open"
 
 
-def load(path: Path | None = None) -> list[Number]:
-    """The numbers of a file (default: the project's)."""
-    path = path or results.project() / "book" / "paper_numbers.json"
+def load() -> list[Number]:
+    path = results.project() / "book" / "paper_numbers.json"
     return [Number(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 

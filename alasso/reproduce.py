@@ -1,5 +1,6 @@
 """`alasso reproduce`: the missing runs of figures and tables, with a live table, and then their pages of the book."""
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alasso import pages, plan, results, workers
-from alasso.errors import BadInput
+from alasso.errors import BadInput, Interrupted
 from alasso.plan import Estimate, Job
 from alasso.targets import TARGETS
 
@@ -84,10 +85,8 @@ def _compute(estimates: dict[Job, Estimate | None], folder: Path, engine) -> dic
             for job, error in workers.compute(list(estimates), folder, engine):
                 progress.end(job, error, folder)
     except KeyboardInterrupt:
-        print(
-            f"\nstopped: {progress.done} of {len(estimates)} runs are done; the same command goes on", file=sys.stderr
-        )
-        raise SystemExit(130) from None
+        said = f"stopped: {progress.done} of {len(estimates)} runs are done; the same command goes on"
+        raise Interrupted(said, signal.SIGINT) from None
     return progress.failed
 
 

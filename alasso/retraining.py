@@ -27,8 +27,10 @@ class Retraining:
         "the small stream is trained while you watch, and its curve is drawn, in black, beside the known ones."
     )
 
-    def __init__(self, known: Sequence[Run], seed: int = 0):
-        self.known, self.seed = known, seed
+    SEED = 0
+
+    def __init__(self, known: Sequence[Run]):
+        self.known = known
         plots.use_style()
         drawn, (ax,) = figure(1, 3.4)
         plots.average_accuracy(ax, list(known))
@@ -47,8 +49,8 @@ class Retraining:
         """A new run with this a; nothing is kept of it but what `watch` sees."""
         chosen = experiment(self.known[0].preset, self.known[0].method, {"a": f"{a:g}"})
         protocol, dataset = chosen.protocol, datasets.load(chosen.protocol.dataset)
-        stream = build_stream(protocol, dataset, self.seed)
-        train_stream(build_network(protocol, dataset), chosen.surrogate, stream, protocol, self.seed, "cpu", watch)
+        stream = build_stream(protocol, dataset, self.SEED)
+        train_stream(build_network(protocol, dataset), chosen.surrogate, stream, protocol, self.SEED, "cpu", watch)
 
     @cached_property
     def view(self) -> ipywidgets.Widget:
@@ -64,12 +66,13 @@ class Retraining:
                 averages = [float(np.mean(seen)) for seen, *_ in place.done]
                 picture.value = self.picture(averages)
                 status.value = (
-                    f'<p role="status">a = {slider.value:g}, seed {self.seed}: {100 * averages[-1]:.1f} % on average '
+                    f'<p role="status">a = {slider.value:g}, seed {self.SEED}: {100 * averages[-1]:.1f} % on average '
                     f"after {len(averages)} of {protocol['tasks']} tasks.</p>"
                 )
 
         def start(_) -> None:
             button.disabled = True
+            status.value, picture.value = "", self.picture([])
             try:
                 self.train(slider.value, watch)
             finally:

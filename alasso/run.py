@@ -60,6 +60,7 @@ def run(
     if reference and precision:
         raise BadInput(f"precision {precision} of the reference loop: it has float32; leave one of the two out")
     path = experiment.path(folder, seed)
+    device = device and str(torch.ones(1, device=device).device)  # one name for a device that has several
     found = partial(_found, experiment, seed, folder, device, reference, precision)
     if path.exists():
         record = found()

@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from alasso import datasets, fast, results, run
-from alasso.errors import BadInput, Interrupted
+from alasso.errors import BadInput, Interrupted, notices
 from alasso.experiments import Experiment
 from alasso.plan import Job, missing
 from alasso.results import Run
@@ -46,8 +46,8 @@ def compute(todo: Sequence[Job], folder: Path, engine: "Processes | Cluster") ->
     """Train these runs, in this order, and keep their records; yields each run as it ends, with its error if it failed.
 
     The traceback of a failed run is beside the place of its record, in a file `….log`.
-    Raises BadInput, before anything is trained, for a folder that cannot be written or data that cannot be had here,
-    and KeyboardInterrupt if a signal has stopped a run.
+    Raises BadInput, before anything is trained, for a folder that cannot be written, data that cannot be had here, or
+    a surrogate that other processes cannot import; and KeyboardInterrupt if a signal has stopped a run.
     """
     results.check_writable(folder)
     engine.prepare(todo)
@@ -78,6 +78,8 @@ def _keep(future: Future, path: Path) -> Exception | None:
         record = future.result()
         if not path.exists():
             results.save(record, path)
+    except CancelledError:  # by nobody here
+        return RuntimeError("the scheduler is gone; the same command goes on")
     except Exception as error:
         return error
     return None
@@ -130,6 +132,9 @@ class Processes:
 
     def prepare(self, todo: Sequence[Job]) -> None:
         """Load the data once: one clear error and one download, rather than one for each process."""
+        for kind in {type(job.experiment.surrogate) for job in todo}:
+            if kind.__module__ == "__main__":
+                raise BadInput(f"{kind.__name__} is defined in this notebook or script: processes need it in a module")
         for name in {job.experiment.protocol.dataset for job in todo}:
             datasets.load(name)
 
@@ -175,7 +180,8 @@ class Cluster:
             raise BadInput("--dask needs the package distributed: pip install 'alasso[dask]'") from None
         if "://" not in address:
             raise BadInput(f"--dask {address}: must be an address such as tcp://host:8786")
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs what is raised here
+        for name in ("distributed", "distributed.client"):  # they log what is raised here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = Client(address, timeout=10)
         except (OSError, ValueError, TypeError) as error:
@@ -193,7 +199,11 @@ class Cluster:
         """Nothing: the data is needed where the workers are."""
 
     def slots(self) -> int:
-        return sum(self._client.nthreads().values())
+        """As `Processes.slots`; 0 if the scheduler is gone, too."""
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError:
+            return 0
 
     def free(self) -> bool:
         """Always: the scheduler holds what waits, and workers may come and go."""
@@ -216,8 +226,12 @@ def _train(experiment: Experiment, seed: int, folder: Path | None, code: str) ->
     torch.set_num_threads(1)
     if folder is not None:
         if code != run.CODE:  # its process was started anew
-            raise BadInput("the code of alasso has changed since this batch began: give the command again")
-        return run.run(experiment, seed, folder, progress=False)
+            raise BadInput(
+                "the code of alasso has changed since this batch began: give the command again, from a "
+                "notebook after a restart of its kernel"
+            )
+        with notices():
+            return run.run(experiment, seed, folder, progress=False)
     from distributed import get_worker
 
     if get_worker().state.nthreads > 1:  # they would share the precision of float32 products, which a run sets

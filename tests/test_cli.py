@@ -12,7 +12,7 @@ import pytest
 import small_runs
 
 from alasso import cli, datasets, results
-from alasso.errors import Notice
+from alasso.errors import Notice, notices
 from alasso.experiments import experiment
 from alasso.presets import METHODS, PRESETS
 from alasso.targets import TARGETS
@@ -145,6 +145,10 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
         (["reproduce", "all", "--scale", "papers"], "scale 'papers': unknown; did you mean paper"),
         (["reproduce", "figure-4", "--seeds", "1001"], "--seeds 1001: must be a whole number ≥ 1, 1000 at most"),
         (["reproduce", "figure-4", "--workers", "1001"], "--workers 1001: must be a whole number ≥ 1, 1000 at most"),
+        (
+            ["reproduce", "figure-4", "--workers", "2", "--dask", "tcp://host:1"],
+            "argument --dask: not allowed with argument --workers",
+        ),
         (["run", "pmnist-tiny"], "required: method"),
         (["walk"], "invalid choice: 'walk'"),
         ([], "see alasso --help"),
@@ -251,7 +255,7 @@ def test_a_truncated_data_file_is_named_and_nothing_is_written(capsys, tmp_path,
 
 def test_a_notice_is_one_line_and_other_warnings_are_as_ever():
     usual = warnings.formatwarning
-    with cli._notices():
+    with notices():
         assert warnings.formatwarning("of note", Notice, "run.py", 81) == "alasso: of note\n"
         assert warnings.formatwarning("odd", UserWarning, "x.py", 3, "") == usual("odd", UserWarning, "x.py", 3, "")
     assert warnings.formatwarning is usual
@@ -262,3 +266,9 @@ def test_a_folder_without_a_name_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["collect", "--results", ""])
     assert "argument --results: it is empty; name a folder" in capsys.readouterr().err
+
+
+def test_a_folder_of_the_home_is_found_where_no_shell_looks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["run", "pmnist-tiny", "none", "--results=~/here"]) == 0
+    assert list(tmp_path.glob("here/pmnist-tiny/none-*.json"))

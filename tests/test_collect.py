@@ -220,7 +220,7 @@ def test_csv_has_every_setting_and_summary_in_a_column(tmp_path, capsys):
     for method, shares in (("si", [[0.9, None], [0.5, 0.7]]), ("none", [[0.8, None], [0.2, 0.9]])):
         made = experiment("pmnist-tiny", method)
         results.save(made_up(made, 3, shares), made.path(tmp_path, 3))
-    assert collect.run(tmp_path, table=True) == 0
+    assert cli.main(["collect", "--csv", "--results", str(tmp_path)]) == 0
     none, si = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (si["method"], si["seed"], si["c"], si["epochs"]) == ("si", "3", "0.1", "1")
     assert [float(si[name]) for name in ("kept", "learned", "forgetting", "spread")] == pytest.approx(

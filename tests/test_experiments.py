@@ -206,3 +206,17 @@ def test_without_imms_drop_transfer_networks_may_have_their_own_dropout():
         made = experiment(preset, "imm-mean", {**settings, "drop": "false"})
         words = made.command(0).partition(" --set ")[2].split()
         assert experiment(preset, "imm-mean", dict(word.split("=") for word in words)) == made
+
+
+def test_settings_may_be_values_instead_of_text():
+    typed = experiment("pmnist-tiny", "si", {"tasks": "3", "hidden": "64,64", "reset_optimizer": "true", "c": "2"})
+    given = experiment("pmnist-tiny", "si", {"tasks": 3, "hidden": (64, 64), "reset_optimizer": True, "c": 2})
+    assert given == typed
+    with pytest.raises(BadInput, match=r"tasks=2\.7"):
+        experiment("pmnist-tiny", "none", {"tasks": 2.7})
+
+
+def test_equal_settings_have_one_name():
+    whole, broken = (replace(experiment("pmnist-tiny", "si"), surrogate=SI(c=c)) for c in (2, 2.0))
+    assert whole == broken
+    assert whole.digest == broken.digest

@@ -251,7 +251,7 @@ def test_accuracies_are_those_of_the_records():
     assert made.start == {"a": METHODS[METHOD].surrogate.a}
 
 
-def test_the_button_trains_the_run_that_the_command_line_would(tmp_path):
+def test_the_button_trains_the_run_that_the_command_line_would(tmp_path, monkeypatch):
     known = [run(experiment("pmnist-tiny", METHOD), 0, tmp_path, progress=False, reference=True)]
     made = Retraining(known)
     slider, button, progress, status, picture = made.view.children
@@ -264,6 +264,10 @@ def test_the_button_trains_the_run_that_the_command_line_would(tmp_path):
     assert f"{100 * averages[-1]:.1f} % on average after 2 of 2 tasks" in status.value
     assert progress.value == progress.max == 2
     assert button.disabled is False
+    seen = []
+    monkeypatch.setattr(made, "train", lambda a, watch: seen.append((status.value, picture.value)))
+    button.click()
+    assert seen == [("", made.picture([]))], "the last result is gone while a new one is made"
     assert made._repr_mimebundle_()["text/html"].count("<svg") == 1
 
 

@@ -176,16 +176,20 @@ def test_what_is_written_in_place_is_nobody_elses(stream):
         assert path_integral.any()
 
 
-@pytest.mark.parametrize("missing", [r"C\+\+ compiler", r"Python\.h"])
-def test_without_a_compiler_or_what_it_includes_it_says_so_once(monkeypatch, tmp_path, missing):
+@pytest.mark.parametrize(
+    ("compiler", "missing"), [("none", r"C\+\+ compiler"), ("broken", r"C\+\+ compiler"), ("works", r"Python\.h")]
+)
+def test_without_a_compiler_or_what_it_includes_it_says_so_once(monkeypatch, tmp_path, compiler, missing):
     from torch._inductor import cpp_builder
     from torch._inductor.exc import InvalidCxxCompiler
 
     def none():
         raise InvalidCxxCompiler
 
-    if "compiler" in missing:
+    if compiler == "none":
         monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
+    elif compiler == "broken":
+        monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "false")
     else:
         monkeypatch.setattr(fast.sys, "platform", "linux")
         monkeypatch.setattr(fast.sysconfig, "get_path", lambda name: str(tmp_path))
@@ -212,6 +216,13 @@ def test_the_quick_route_of_float32_products_is_left_where_it_rounds(monkeypatch
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounding)
     with fast.quick_float32("cpu") as route:
         assert route == before
+
+    def exactly(a, b):
+        return torch.mm(a.double(), b.double()).to(a.dtype)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", exactly)
+    with fast.quick_float32("cpu") as route:
+        assert route == "medium"
 
 
 def test_float64_is_asked_of_the_processor_only(monkeypatch):

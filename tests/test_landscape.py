@@ -179,10 +179,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, mo
         (["pmnist\n30", "0"], "preset"),
         (["pmnist-tinny", "0"], "did you mean pmnist-tiny?"),
         (["split-cifar", "0"], "preset=split-cifar: must be one of permuted pixels"),
+        (["../../elsewhere", "0"], "preset"),
+        (["a" * 300, "0"], "preset"),
     ],
 )
-def test_input_that_cannot_be_is_refused_in_one_line(arguments, named, capsys):
+def test_input_that_cannot_be_is_refused_in_one_line(arguments, named, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path / "results")
     assert landscape.main(arguments) == 2
+    assert not list(tmp_path.iterdir())
     error = capsys.readouterr().err
     assert named in error
     assert error.count("\n") == 1

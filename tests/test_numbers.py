@@ -15,7 +15,6 @@ from alasso.numbers import Number
 from alasso.search import tuned
 
 PRESET = "pmnist10"
-NUMBERS = Path(__file__).parents[1] / "book" / "paper_numbers.json"
 
 
 def write(folder: Path, method: str, seed: int, final: float, settings=None) -> None:
@@ -184,7 +183,7 @@ def test_fewer_epochs_stand_beside_and_are_named(tmp_path):
 
 
 def test_the_committed_numbers_are_of_experiments_that_exist(tmp_path):
-    stated = numbers.load(NUMBERS)
+    stated = numbers.load()
     assert len({number.what for number in stated}) == len(stated)
     for number in stated:
         assert -1 <= number.paper <= 1

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from training import PROTOCOL
 
-from alasso import formulas
+from alasso import fast, formulas
 from alasso.fast import FastLearner
 from alasso.networks import MLP, MeanFieldMLP, accuracy, pixels
 from alasso.rivals import VCL
@@ -129,15 +129,20 @@ def test_a_prediction_is_that_of_the_same_networks_for_whatever_images(belief, i
     assert (one - second).abs().max() > 0.01
 
 
-def test_bfloat16_draws_predict_as_those_of_float32(network, stream):
+def test_bfloat16_draws_predict_as_those_of_float32(network, stream, monkeypatch):
     mean_field, (images, labels) = MeanFieldMLP(network.sizes), stream[0].test()
     theta = mean_field.lift(network.init(generator(0, "theta")))
-    learners = (
+    learners = [
         FastLearner(mean_field, VCL(), theta, stream[0], PROTOCOL, precision) for precision in ("float32", "bfloat16")
-    )
+    ]
     exact, quick = (learner.accuracy(theta, stream[0]) for learner in learners)
     assert exact == accuracy(mean_field, theta, images, labels)
     assert abs(quick - exact) < 0.1
+    seen = []
+    monkeypatch.setattr(fast, "accuracy", lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    for learner in learners:
+        learner.accuracy(theta, stream[0])
+    assert seen == [False, True]
 
 
 def test_the_mean_field_starts_from_the_maximum_likelihood_fit_to_the_first_task(network, stream):

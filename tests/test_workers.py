@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from alasso import run as runner
 from alasso.errors import BadInput, Interrupted
 from alasso.experiments import experiment
 from alasso.plan import Job
+from alasso.surrogates import NoSurrogate
 
 LONG = {"epochs": "30"}  # long enough to be killed in
 
@@ -149,6 +152,23 @@ def test_dask_reports_a_failure_and_refuses_other_code(cluster, tmp_path, monkey
         monkeypatch.setattr(runner, "CODE", "f" * 64)
         ((_, refused),) = workers.compute([grey], tmp_path / "again", engine)
     assert "this worker has other code of alasso, of commit" in str(refused)
+
+
+def test_a_batch_whose_scheduler_is_gone_says_so(cluster, tmp_path):
+    with workers.Cluster(cluster.scheduler_address) as engine:
+        cluster.close()
+        assert engine.slots() == 0
+    lost = Future()
+    lost.cancel()
+    assert str(workers._keep(lost, tmp_path / "none.json")) == "the scheduler is gone; the same command goes on"
+
+
+def test_a_surrogate_that_processes_cannot_import_is_refused(tmp_path):
+    class Mine(NoSurrogate):
+        __module__ = "__main__"
+
+    with pytest.raises(BadInput, match="Mine is defined in this notebook or script: processes need it in a module"):
+        workers.runs([replace(experiment("pmnist-tiny", "none"), surrogate=Mine())], [0], tmp_path)
 
 
 def test_a_worker_of_another_precision_begins_a_run_anew(small_runs, tmp_path, monkeypatch):
