@@ -172,9 +172,9 @@ def figure(folder: Path | None = None) -> Figure:
     heading = blended_transform_factory(drawing.transFigure, ax.transData)
     named, ends, row = {}, [0.0], 0
     for claim, leads in measured:
-        label = ax.text(0.01, row, claim.says, transform=heading, fontsize="small", va="center")
+        label = ax.text(0.01, row, claim.says.replace("$", ""), transform=heading, fontsize="small", va="center")
         label.set_in_layout(False)
-        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # the line at 0 stops there
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0})  # the line at 0 stops there
         low, high = (-claim.needed, claim.needed) if claim.same else (claim.needed, 1)
         ax.barh(row + len(leads) / 2 + 0.25, high - low, len(leads), left=low, color="0.9", zorder=0)
         for place, found in leads:
@@ -197,7 +197,7 @@ def figure(folder: Path | None = None) -> Figure:
     ax.tick_params("y", length=0, labelsize="small")
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color="0.6", linewidth=1, zorder=0)
-    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:+g}" if share else "0")
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:+g}".replace("-", "−") if share else "0")
     ax.set_xlabel("lead, in points of average accuracy at the end")
     ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     return drawing

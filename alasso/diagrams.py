@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from alasso.plots import DASHED, DOTTED, LINES, label_ends, per_cent
 from alasso.presets import METHODS
 
 SI_BLUE, ALASSO_ORANGE = LINES["si"][0], LINES["alasso-published"][0]
-TWO = ("#CC79A7", "#009E73")  # two parameters of one loss
+TWO = ("#B85C92", "#009E73")  # two parameters of one loss
 GROUND = "0.93"  # behind the observed side
 
 
@@ -34,10 +33,10 @@ def epochs(ax: Axes, curves: dict[str, np.ndarray], per_task: int, names: bool) 
     for start in range(per_task, len(trained), per_task):
         ax.axvline(start + 0.5, color="0.7", linewidth=1, linestyle=DOTTED, zorder=0)
     ax.set(xlabel="epochs trained", xlim=(0.5, len(trained) + 0.5), ylim=(0, 1))
+    ax.set_xticks(range(per_task, len(trained) + 1, per_task))
     if names:
         label_ends(ax, trained[-1], ends)
     ax.yaxis.set_major_formatter(per_cent)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
@@ -56,8 +55,8 @@ def valleys(
         ax.plot(*path.T, color=colour, linewidth=2.2)
         ax.plot(*path[0], "o", color=colour, markersize=7, markerfacecolor="white")
         ax.plot(*path[-1], "o", color=colour, markersize=7)
-        label = ax.annotate(name, path[-1], xytext=(9, 3), textcoords="offset points", color=colour)
-        label.set_path_effects([withStroke(linewidth=4, foreground="white")])
+        beside = {"xytext": (10, -4), "textcoords": "offset points", "va": "top", "fontsize": 11}
+        ax.annotate(name, path[-1], color=colour, **beside)
     ax.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     return ax
 
@@ -102,6 +101,10 @@ def drift(ax: Axes, optimum: np.ndarray, trajectories: dict[str, np.ndarray]) ->
     ax.plot(tasks, optimum, color="0.75", linewidth=7, solid_capstyle="round")
     for method, values in trajectories.items():
         ax.plot(tasks, values, "o-", color=LINES[method][0], markersize=5)
+    ends = [
+        (values[-1], METHODS[method].label.split(",")[0], LINES[method][0]) for method, values in trajectories.items()
+    ]
+    label_ends(ax, tasks[-1], [*ends, (optimum[-1], "optimum", "0.5")])
     ax.set(xlabel="tasks trained", ylabel=r"$\hat\theta_k^n$")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
@@ -138,11 +141,11 @@ def two_piece_surrogate(
     surrogate = formulas.asymmetric_surrogate(theta, here, curvature, side, a, epsilon=1e-6)
     ax.axvspan(anchor, anchor + float(side) * reach, color=GROUND, linewidth=0)
     if loss:
-        ax.plot(theta, loss(theta), color="black", linewidth=2.2)
+        ax.plot(theta, loss(theta), color="black", linewidth=2.2, label="loss")
         symmetric = formulas.quadratic_surrogate(theta, here, curvature)
-        ax.plot(theta, symmetric, color=SI_BLUE, linewidth=2.2, linestyle=DASHED)
+        ax.plot(theta, symmetric, color=SI_BLUE, linewidth=2.2, linestyle=DASHED, label="symmetric")
     ax.plot(theta[observed], surrogate[observed], color=ALASSO_ORANGE, linewidth=2.2, alpha=0.6 if loss else 1)
-    ax.plot(theta[~observed], surrogate[~observed], color=ALASSO_ORANGE, linewidth=2.2)
+    ax.plot(theta[~observed], surrogate[~observed], color=ALASSO_ORANGE, linewidth=2.2, label="asymmetric")
     for place, name in ((previous, r"$\hat\theta_k^{n-1}$"), (anchor, r"$\hat\theta_k^{n}$")):
         height = importance * (place - anchor) ** 2
         ax.plot(place, height, "o", color="black", markersize=6)
@@ -151,7 +154,10 @@ def two_piece_surrogate(
     top = importance * reach**2 * (1 + a) / 2
     for name, way in (("observed side", side), ("unobserved side", -side)):
         ax.text(anchor + float(way) * reach / 2, 1.02 * top, name, ha="center", color="0.3", fontsize=11)
-    ax.set(xlabel=r"$\theta_k$", ylabel="loss", xticks=[], yticks=[], ylim=(-0.26 * top, top))
+    ax.set(ylabel="loss", xticks=[], yticks=[], ylim=(-0.26 * top, top))
+    ax.set_xlabel(r"$\theta_k$", loc="right")
+    if loss:
+        ax.legend(frameon=False, loc="upper left", fontsize=11)
     ax.set_xlim(float(theta[0]), float(theta[-1]))
     return ax
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from alasso import metrics
-from alasso.presets import METHODS, PRESETS, SCALES
+from alasso.presets import BOUNDS, METHODS, PRESETS, SCALES
 from alasso.results import Run
 
 SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (4, 1.5, 1.2, 1.5))
@@ -27,14 +27,14 @@ LINES = {
     "single": ("#000000", DASHED),
     "multi": ("#000000", DOTTED),
     "si": ("#0072B2", SOLID),
-    "mas": ("#56B4E9", SOLID),
+    "mas": ("#2E8BC0", DASH_DOT),
     "ewc": ("#009E73", SOLID),
     "online-ewc": ("#009E73", DASHED),
     "imm-mean": ("#B07D00", DASHED),
     "imm-mode": ("#B07D00", SOLID),
     "vcl": ("#6A3D9A", SOLID),
     "alasso-published": ("#D55E00", SOLID),
-    "alasso-paper": ("#CC79A7", SOLID),
+    "alasso-paper": ("#B85C92", SOLID),
     "alasso-si-importance": ("#D55E00", DASHED),
     "alasso-symmetric": ("#D55E00", DOTTED),
     "alasso-coupled": ("#882255", DASH_DOT),
@@ -55,6 +55,11 @@ def per_cent(share: float, _position: int | None = None) -> str:
     return f"{100 * share:g}%"
 
 
+def points(share: float, _position: int | None = None) -> str:
+    """How an axis writes a difference or a spread of shares, in points."""
+    return f"{100 * share:g}"
+
+
 def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS, crowded: bool = False) -> Axes:
     """Mean test accuracy of the tasks seen so far against their number (Figure 5).
 
@@ -67,22 +72,24 @@ def average_accuracy_of(ax: Axes, groups: dict[str, list[Run]], broken: Collecti
     """The same with one curve a group, in the colour of its method and with the group's name.
 
     Lines have the dash of their method; or, if some are to be broken, of a method's groups among these each has another
-    dash, and all others are solid.
+    dash, and all others but the bounds are solid.
     """
     dashes = defaultdict(lambda: iter((DASHED, DOTTED, DASH_DOT)))
     lines = []
     for name, runs in groups.items():
         colour, dash = LINES[runs[0].method]
         if broken:
-            dash = next(dashes[runs[0].method]) if name in broken else SOLID
+            whole = dash if runs[0].method in BOUNDS else SOLID
+            dash = next(dashes[runs[0].method]) if name in broken else whole
         lines.append(_Line(runs, name, colour, dash))
     return _average_accuracy(ax, lines)
 
 
 def spread(ax: Axes, runs: list[Run], crowded: bool = False) -> Axes:
-    """Standard deviation of the test accuracy over the tasks seen so far (Figure 6)."""
+    """Standard deviation of the test accuracy over the tasks seen so far, in points (Figure 6)."""
     _curves(ax, _by_method(runs), metrics.spread, crowded)
-    ax.set(xlabel="tasks trained", ylabel="standard deviation over tasks")
+    ax.set(xlabel="tasks trained", ylabel="standard deviation over tasks, points")
+    ax.yaxis.set_major_formatter(points)
     return ax
 
 
@@ -97,7 +104,7 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
 def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
     """Test accuracy at the end on the first and every fifth task, and its average over all (Figures 8 and 9).
 
-    A dot for each seed, a bar for their mean; methods stand side by side.
+    A mark for each seed and, if there are several, a bar for their mean; methods stand side by side.
     """
     methods = list(dict.fromkeys(run.method for run in runs))
     tasks = [1, *range(5, len(runs[0].matrix) + 1, 5)]
@@ -107,16 +114,17 @@ def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
         columns = np.column_stack([ends[:, [task - 1 for task in tasks]], ends.mean(1)])  # (seeds, tasks and average)
         colour = LINES[method][0]
         at = np.arange(len(tasks) + 1) + 0.8 * ((position + 0.5) / len(methods) - 0.5)
-        width = 0.32 / len(methods)
-        ax.hlines(columns.mean(0), at - width, at + width, color=colour, linewidth=2.5)
+        width, marker, line = 0.32 / len(methods), "os^vD"[position % 5], "-" * (len(mine) > 1)
+        if line:
+            ax.hlines(columns.mean(0), at - width, at + width, color=colour, linewidth=2.5)
         for values in columns:
-            ax.plot(at, values, "o", color=colour, markersize=4, alpha=0.5)
-        ax.plot([], [], "o-", color=colour, label=_marked(METHODS[method].label, mine))
+            ax.plot(at, values, marker, color=colour, markersize=4 if line else 6, alpha=0.5 if line else 1)
+        ax.plot([], [], marker + line, color=colour, label=_marked(METHODS[method].label, mine))
     ax.axvline(len(tasks) - 0.5, color="0.6", linewidth=1)
     ax.set(xticks=range(len(tasks) + 1), xticklabels=[*map(str, tasks), "average"], xlabel="task")
     ax.set_ylabel("test accuracy at the end")
     ax.yaxis.set_major_formatter(per_cent)
-    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    ax.legend(frameon=False, ncols=len(methods), loc="lower center", bbox_to_anchor=(0.5, 1.04), columnspacing=1)
     _note(ax, runs)
     return ax
 
@@ -124,7 +132,8 @@ def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
 def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     """Average accuracy at the end, one column a value of a setting: a dot for each seed, a line through the means.
 
-    Columns stand side by side at 0, 1, …, whatever the distance of their values.
+    Columns stand side by side at 0, 1, …, whatever the distance of their values. The axis spans thirty points or more,
+    so that what is small looks small.
     """
     finals = [[metrics.final_accuracy(run.matrix) for run in runs] for runs in groups.values()]
     colour, dash = LINES[next(iter(groups.values()))[0].method]
@@ -132,6 +141,9 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
         ax.plot([column] * len(final), final, "o", color=colour, markersize=5, alpha=0.6)
     ax.plot([np.mean(final) for final in finals], color=colour, linestyle=dash, linewidth=2.2)
     ax.set(xticks=range(len(finals)), xticklabels=list(groups), ylabel="average test accuracy at the end")
+    low, high = ax.get_ylim()
+    reach = max(high - low, 0.3) / 2
+    ax.set_ylim((low + high) / 2 - reach, (low + high) / 2 + reach)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(per_cent)
     _note(ax, [run for runs in groups.values() for run in runs])
@@ -141,14 +153,21 @@ def accuracy_against(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
 def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     """Average accuracy at the end, one row a group of runs: a dot for each seed, a bar for their mean.
 
-    The first group is what the others are compared with: a line marks its mean.
+    The first group is what the others are compared with: a line marks its mean, and a band one standard deviation of
+    its seeds on either side.
     """
     finals = {name: [metrics.final_accuracy(run.matrix) for run in runs] for name, runs in groups.items()}
     for row, (name, values) in enumerate(finals.items()):
         colour = LINES[groups[name][0].method][0]
-        ax.plot(values, [row] * len(values), "o", color=colour, markersize=5, alpha=0.6)
+        apart = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0]  # equal ones are seen, too
+        ax.plot(values, row + np.array(apart), "o", color=colour, markersize=5, alpha=0.6)
         ax.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
-    ax.axvline(np.mean(next(iter(finals.values()))), color="0.6", linewidth=1, linestyle=DASHED, zorder=0)
+    usual = next(iter(finals.values()))
+    middle = np.mean(usual)
+    ax.axvline(middle, color="0.6", linewidth=1, linestyle=DASHED, zorder=0)
+    if len(usual) > 1:
+        off = np.std(usual, ddof=1)
+        ax.axvspan(middle - off, middle + off, color="0.92", zorder=-1)
     labels = [_marked(name, runs) for name, runs in groups.items()]
     ax.set(yticks=range(len(finals)), yticklabels=labels, xlabel="average test accuracy at the end")
     ax.invert_yaxis()
@@ -178,6 +197,7 @@ def _by_method(runs: list[Run], front: Collection[str] = METHODS) -> Iterator[_L
 def _average_accuracy(ax: Axes, lines: Iterable[_Line], crowded: bool = False) -> Axes:
     _curves(ax, lines, metrics.average_accuracy, crowded)
     ax.set(xlabel="tasks trained", ylabel="average test accuracy")
+    ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(per_cent)
     return ax
 
@@ -203,8 +223,10 @@ def _curves(
             ends.append((curves.mean(0)[-1], name if colour is None else _marked(name, runs), colour or "0.42"))
         drawn += runs
     if drawn:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlim(left=0.5)  # no tick where no task is trained yet
+        most = max(len(run.matrix) for run in drawn)
+        ticks = [int(at) for at in MaxNLocator(5, steps=[1, 2, 5, 10], integer=True).tick_values(0, most)]
+        ax.set_xticks([1] * (ticks[1] - ticks[0] >= 5) + [at for at in ticks if 0 < at <= most])
+        ax.set_xlim(left=0.5)  # where no task is trained yet there is nothing
         label_ends(ax, trained[-1], ends)
         _note(ax, drawn)
 
@@ -225,22 +247,36 @@ def _note(ax: Axes, runs: list[Run]) -> None:
 
 
 def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
-    """Write each name beside the end of its curve, moved up as far as it takes to stay clear of the one below.
+    """Write each name beside the end of its curve, moved as little as it takes to stay clear of the others.
 
     If one had to move so far that it stands beside another curve, a thin line leads from each end to its name.
     """
     low, high = ax.get_ylim()
     gap = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low)
-    placed, free = [], -np.inf
-    for y, name, colour in sorted(ends):
-        free = max(y, free + gap)
-        placed.append((y, free, name, colour))
-    tied = any(at - y > gap / 2 for y, at, *_ in placed)
+    ends = sorted(ends)
+    places = apart([y for y, *_ in ends], gap, low, high)
+    tied = any(abs(at - y) > gap / 2 for (y, *_), at in zip(ends, places, strict=True))
     away = 22 if tied else 8
-    for y, at, name, colour in placed:
+    for (y, name, colour), at in zip(ends, places, strict=True):
         beside = {"textcoords": "offset points", "color": colour, "va": "center", "annotation_clip": False}
         ax.annotate(name, (x, at), xytext=(away, 0), **beside)
         if tied:
             end = ax.transData + ScaledTranslation((away - 2) / 72, 0, ax.figure.dpi_scale_trans)
             line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
             ax.annotate("", (x, y), (x, at), textcoords=end, arrowprops=line, annotation_clip=False)
+
+
+def apart(values: list[float], gap: float, low: float, high: float) -> np.ndarray:
+    """The places nearest to these ascending values, by least squares, that are `gap` apart and between low and high.
+
+    Without the gaps they would be ascending: isotonic regression, by pooling of neighbours that are not.
+    """
+    gaps = gap * np.arange(len(values))
+    pools: list[tuple[float, int]] = []  # mean, size
+    for value in np.asarray(values) - gaps:
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (one, m), (other, n) = pools[-2:]
+            pools[-2:] = [((m * one + n * other) / (m + n), m + n)]
+    ascending = [mean for mean, size in pools for _ in range(size)]
+    return np.clip(ascending, low, max(low, high - gap * (len(values) - 1))) + gaps

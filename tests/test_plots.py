@@ -85,15 +85,29 @@ def test_names_that_stand_beside_their_curves_need_no_line_to_them():
 def test_names_at_the_ends_of_curves_keep_clear_of_each_other_and_in_order():
     ax = plt.figure().subplots()
     ax.set_ylim(0, 1)
-    plots.label_ends(ax, 1, [(0.5, "upper", "black"), (0.499, "lower", "black"), (0.9, "far", "black")])
+    plots.label_ends(ax, 1, [(0.5, "upper", "k"), (0.499, "lower", "k"), (0.4985, "lowest", "k"), (0.9, "far", "k")])
     names = [text for text in ax.texts if text.get_text()]
     ties = [text for text in ax.texts if not text.get_text()]
     heights = {text.get_text(): text.xy[1] for text in names}
-    assert sorted(tie.xy[1] for tie in ties) == pytest.approx([0.499, 0.5, 0.9])
+    assert sorted(tie.xy[1] for tie in ties) == pytest.approx([0.4985, 0.499, 0.5, 0.9])
     assert all(tie.arrow_patch is not None for tie in ties)
-    assert heights["lower"] == pytest.approx(0.499)
+    assert heights["lowest"] + heights["lower"] + heights["upper"] == pytest.approx(1.4975)
+    assert heights["upper"] - heights["lower"] == pytest.approx(heights["lower"] - heights["lowest"])
     assert heights["upper"] > heights["lower"] + 0.02
     assert heights["far"] == pytest.approx(0.9)
+
+
+def test_names_are_moved_no_further_than_they_must():
+    """Against any other places that are as far apart."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        values = np.sort(rng.uniform(0, 1, 6))
+        found = plots.apart(list(values), 0.1, 0, 1)
+        assert np.diff(found).min() > 0.1 - 1e-12
+        assert 0 <= found[0] < found[-1] <= 1
+        for _ in range(200):
+            other = np.sort(rng.uniform(0, 0.5, 6)) + 0.1 * np.arange(6)
+            assert ((found - values) ** 2).sum() <= ((other - values) ** 2).sum() + 1e-12
 
 
 MARKS = pytest.mark.parametrize(
