@@ -170,9 +170,9 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
     def readout(v: Mapping) -> str:
         sweep, omega_hat = importance(v)
         return (
-            f"ω = {_scientific(sweep.omega)} over a move of {_scientific(abs(sweep.move))} makes Ω̂ = "
-            f"{_scientific(omega_hat.item())} on the observed side, and "
-            f"{_scientific(v['a'] * omega_hat.item() + v['epsilon'])} on the other."
+            f"ω = {report.scientific(sweep.omega)} over a move of {report.scientific(abs(sweep.move))} makes Ω̂ = "
+            f"{report.scientific(omega_hat.item())} on the observed side, and "
+            f"{report.scientific(v['a'] * omega_hat.item() + v['epsilon'])} on the other."
         )
 
     return Explorer(
@@ -187,11 +187,6 @@ def measured_loss(swept: Sequence[Sweep]) -> Explorer:
         readout,
         {"sweeps": [{"move": sweep.move, "omega": sweep.omega} for sweep in swept]},
     )
-
-
-def _scientific(value: float) -> str:
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa} · 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def _draw_sweep(sweep: Sweep):

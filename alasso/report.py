@@ -43,6 +43,12 @@ def brief(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else protocol.text(value)
 
 
+def scientific(value: float) -> str:
+    """With two digits, as 2.6 · 10⁻⁵."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} · 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 def head(columns: str) -> list[str]:
     """The first two lines of a Markdown table."""
     return [f"| {columns} |", f"|{'---|' * (columns.count('|') + 1)}"]
