@@ -108,6 +108,7 @@ class Outcome:
 
 
 def load() -> list[Number]:
+    """What the paper and its rivals' authors state, in the order of `book/paper_numbers.json`."""
     path = results.project() / "book" / "paper_numbers.json"
     return [Number(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 

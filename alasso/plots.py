@@ -159,8 +159,8 @@ def final_accuracy(ax: Axes, groups: dict[str, list[Run]]) -> Axes:
     finals = {name: [metrics.final_accuracy(run.matrix) for run in runs] for name, runs in groups.items()}
     for row, (name, values) in enumerate(finals.items()):
         colour = LINES[groups[name][0].method][0]
-        apart = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0]  # equal ones are seen, too
-        ax.plot(values, row + np.array(apart), "o", color=colour, markersize=5, alpha=0.6)
+        offsets = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)  # equal ones show, too
+        ax.plot(values, row + offsets, "o", color=colour, markersize=5, alpha=0.6)
         ax.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
     usual = next(iter(finals.values()))
     middle = np.mean(usual)
