@@ -133,6 +133,30 @@ def test_table_1_at_fewer_epochs_is_lower_and_rises_as_the_caption_says():
     assert abs(kept("pmnist30", "alasso-published") - paper["2"]) < 0.02
 
 
+def test_over_a_hundred_tasks_the_weight_counts_as_the_chapter_says():
+    said = said_by("steepness")
+    assert "With $c$ = 1 ALASSO and SI end level: both learn nearly to the end, and forget." in said
+    assert "With c = 1 SI and ALASSO end level; with the c of its authors SI loses more" in said
+    ours, level = kept("pmnist100-short", "alasso-published"), kept("pmnist100-short", "si", c="1")
+    assert abs(ours - level) < 0.02
+    assert kept("pmnist100-short", "si") < level - 0.1
+    assert kept("pmnist100-short", "alasso-published", c="10") > ours + 0.2
+
+
+def test_more_epochs_on_split_cifar_change_what_the_chapter_says():
+    said = "With four times the epochs both methods forget less, in both seeds, and SI learns less, too (ALASSO in one"
+    assert said in said_by("split_cifar")
+    for method, better in (("si", 0), ("alasso-published", 1)):
+        short, long = (
+            evidence.recorded(tuned("split-cifar", method, changes))[:2] for changes in ({}, {"epochs": "240"})
+        )
+        assert [run.seed for run in short] == [run.seed for run in long] == [0, 1]
+        forgotten = zip(evidence.forgotten(long), evidence.forgotten(short), strict=True)
+        assert all(later < before for later, before in forgotten)
+        learned = zip(evidence.learned(long), evidence.learned(short), strict=True)
+        assert sum(later > before for later, before in learned) == better
+
+
 def test_methods_on_split_cifar_end_in_the_order_of_the_caption():
     assert (
         "plain training falls furthest, single task ends on top, and SI and ALASSO end between them, with some seeds "
