@@ -41,7 +41,7 @@ LINES = {
 }
 
 LANDMARKS = ("none", "alasso-published", "single")
-"""Named even where they are in the background."""
+"""Named even where they are many in the background."""
 
 
 def use_style() -> None:
@@ -63,7 +63,7 @@ def points(share: float, _position: int | None = None) -> str:
 def average_accuracy(ax: Axes, runs: list[Run], front: Collection[str] = METHODS, crowded: bool = False) -> Axes:
     """Mean test accuracy of the tasks seen so far against their number (Figure 5).
 
-    Methods that are not in front are grey lines, of which only the landmarks have a name.
+    Methods that are not in front are grey lines, of which, if there are more than two, only the landmarks have a name.
     """
     return _average_accuracy(ax, _by_method(runs, front), crowded)
 
@@ -186,12 +186,15 @@ class _Line(NamedTuple):
 
 
 def _by_method(runs: list[Run], front: Collection[str] = METHODS) -> Iterator[_Line]:
-    for method in dict.fromkeys(run.method for run in runs):
+    methods = dict.fromkeys(run.method for run in runs)
+    behind = [method for method in methods if method not in front]
+    named = behind if len(behind) <= 2 else LANDMARKS
+    for method in methods:
         mine, label = [run for run in runs if run.method == method], METHODS[method].label
         if method in front:
             yield _Line(mine, label, *LINES[method])
         else:
-            yield _Line(mine, label if method in LANDMARKS else "")
+            yield _Line(mine, label if method in named else "")
 
 
 def _average_accuracy(ax: Axes, lines: Iterable[_Line], crowded: bool = False) -> Axes:
@@ -252,7 +255,7 @@ def label_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
     If one had to move so far that it stands beside another curve, a thin line leads from each end to its name.
     """
     low, high = ax.get_ylim()
-    gap = 0.25 / ax.figure.get_figheight() * len(ax.figure.axes) * (high - low)
+    gap = 0.2 / (ax.figure.get_figheight() * ax.get_position().height) * (high - low)  # 0.2 inches
     ends = sorted(ends)
     places = apart([y for y, *_ in ends], gap, low, high)
     tied = any(abs(at - y) > gap / 2 for (y, *_), at in zip(ends, places, strict=True))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from alasso import evidence, plots, protocol
 from alasso.errors import BadInput
-from alasso.presets import BOUNDS, METHODS, PRESETS
+from alasso.presets import BOUNDS, METHODS, PRESETS, SCALES
 from alasso.results import Run
 
 CELLS = "kept, % | learned, % | forgetting, points"
@@ -137,7 +137,8 @@ def leader(runs: dict[str, list[Run]]) -> str:
 def figure(*methods: str) -> Figure:
     """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset."""
     panels = _panels(methods)
-    drawing, axes = plt.subplots(len(panels), figsize=(6.0, 3.9 * len(panels)), squeeze=False)
+    drawing, axes = plt.subplots(len(panels), figsize=(6.0, 4.1 * len(panels)), squeeze=False)
+    drawing.get_layout_engine().set(h_pad=0.12)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
         plots.average_accuracy(ax, [run for mine in runs.values() for run in mine], front=methods)
         chosen, dirty = PRESETS[preset].protocol, any(run.dirty for mine in runs.values() for run in mine)
@@ -247,6 +248,10 @@ def _deviation(values) -> str:
 
 
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:
-    """For each preset with records of some of these methods: those of all methods."""
-    panels = {preset: evidence.of_preset(preset) for preset in PRESETS}
+    """For each preset with records of some of these methods: those of all methods; a short one beside the whole."""
+    full, order = {short: name for name, short in SCALES["short"].items()}, list(PRESETS)
+    panels = {
+        preset: evidence.of_preset(preset)
+        for preset in sorted(PRESETS, key=lambda name: order.index(full.get(name, name)))
+    }
     return {preset: runs for preset, runs in panels.items() if not runs.keys().isdisjoint(methods)}
