@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from alasso import metrics
-from alasso.presets import BOUNDS, METHODS, PRESETS, SCALES
+from alasso.presets import BOUNDS, METHODS, PRESETS, WHOLE
 from alasso.results import Run
 
 SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (4, 1.5, 1.2, 1.5))
@@ -240,10 +240,9 @@ def _marked(name: str, runs: list[Run]) -> str:
 
 def _note(ax: Axes, runs: list[Run]) -> None:
     """Say above the figure what its numbers are not: those of committed code, or of all epochs."""
-    full = {short: name for name, short in SCALES["short"].items()}
     notes = []
     for preset, epochs in dict.fromkeys((run.preset, run.protocol["epochs"]) for run in runs):
-        every = PRESETS[full.get(preset, preset)].protocol.epochs
+        every = PRESETS[WHOLE.get(preset, preset)].protocol.epochs
         notes += [f"{preset}: {epochs} of {every} epochs"] * (epochs < every)
     notes += ["† code not committed"] * any(run.dirty for run in runs)
     ax.set_title("; ".join(notes), loc="right", fontsize="small")

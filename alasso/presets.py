@@ -142,3 +142,5 @@ SCALES = {
     "paper": {name: name for name in _IN_FULL},
 }
 """By scale, the preset that stands for one of the paper's size."""
+WHOLE = {short: name for name, short in SCALES["short"].items()}
+"""By the name of a short preset, that of the whole one."""

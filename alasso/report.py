@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from alasso import evidence, plots, protocol
 from alasso.errors import BadInput
-from alasso.presets import BOUNDS, METHODS, PRESETS, SCALES
+from alasso.presets import BOUNDS, METHODS, PRESETS, WHOLE
 from alasso.results import Run
 
 CELLS = "kept, % | learned, % | forgetting, points"
@@ -249,9 +249,9 @@ def _deviation(values) -> str:
 
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:
     """For each preset with records of some of these methods: those of all methods; a short one beside the whole."""
-    full, order = {short: name for name, short in SCALES["short"].items()}, list(PRESETS)
+    order = list(PRESETS)
     panels = {
         preset: evidence.of_preset(preset)
-        for preset in sorted(PRESETS, key=lambda name: order.index(full.get(name, name)))
+        for preset in sorted(PRESETS, key=lambda name: order.index(WHOLE.get(name, name)))
     }
     return {preset: runs for preset, runs in panels.items() if not runs.keys().isdisjoint(methods)}
