@@ -42,6 +42,15 @@ def limits(each: Iterable[list[float]], preset: str) -> tuple[float, float]:
     return float(min(mean - off for mean, off in found)), float(min(mean + off for mean, off in found))
 
 
+def settled(usual: list[Run], changed: list[Run]) -> bool:
+    """Whether the seeds that both have settle which of two settings keeps more: by more than `chance`."""
+    found = evidence.differences(usual, changed)
+    if not found:
+        return False
+    low, high = limits([found], usual[0].preset)
+    return not low <= 0 <= high
+
+
 @dataclass(frozen=True)
 class Number:
     """One number of a paper: an average accuracy at the end, or by how much it is above that of other methods."""
