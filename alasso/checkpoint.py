@@ -56,14 +56,19 @@ def load(record: Path, identity: dict) -> tuple[Place, dict] | None:
 
     Raises BadInput if it only has another loop, precision or device: going on would overwrite it.
     """
-    for path in (beside(record, "checkpoint"), beside(record, "checkpoint.before")):
+    newest, before = beside(record, "checkpoint"), beside(record, "checkpoint.before")
+    for path in (newest, before):
         if path.exists():
             try:
-                return _verified(path, identity)
+                found = _verified(path, identity)
             except BadInput:
                 raise
             except ValueError as error:
                 warnings.warn(f"{path} is not used: {error}", Notice, stacklevel=2)
+            else:
+                if path == before:  # in the place of what is no use, or the next save would put that in its own
+                    os.replace(before, newest)
+                return found
     return None
 
 

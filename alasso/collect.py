@@ -75,12 +75,18 @@ def problems(record: Run, path: Path) -> Iterable[str]:
     if record.commit is None:
         yield "made outside a git checkout: its formulas are unknown"
         return
-    then, now = _definitions(record.commit), _definitions(None)
-    if then is None:
+    changed = _changed_since(record.commit, type(named.surrogate).__name__)
+    if changed is None:
         yield f"commit {record.commit[:7]} is not in this checkout: its formulas are unknown"
-        return
-    if changed := changed_formulas(type(named.surrogate).__name__, then, now):
+    elif changed:
         yield f"formulas changed since {record.commit[:7]}: {', '.join(changed)}"
+
+
+@cache
+def _changed_since(commit: str, name: str) -> list[str] | None:
+    """The `changed_formulas` from a commit to the files; None if git does not have it."""
+    then = _definitions(commit)
+    return None if then is None else changed_formulas(name, then, _definitions(None))
 
 
 def other_data(records: Mapping[str, Run]) -> Iterable[tuple[str, str]]:

@@ -101,9 +101,7 @@ def drift(ax: Axes, optimum: np.ndarray, trajectories: dict[str, np.ndarray]) ->
     ax.plot(tasks, optimum, color="0.75", linewidth=7, solid_capstyle="round")
     for method, values in trajectories.items():
         ax.plot(tasks, values, "o-", color=LINES[method][0], markersize=5)
-    ends = [
-        (values[-1], METHODS[method].label.split(",")[0], LINES[method][0]) for method, values in trajectories.items()
-    ]
+    ends = [(values[-1], METHODS[method].short, LINES[method][0]) for method, values in trajectories.items()]
     label_ends(ax, tasks[-1], [*ends, (optimum[-1], "optimum", "0.5")])
     ax.set(xlabel="tasks trained", ylabel=r"$\hat\theta_k^n$")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -117,7 +115,7 @@ def distances(ax: Axes, errors: dict[str, np.ndarray]) -> Axes:
         colour = LINES[method][0]
         tasks = np.arange(1, len(values) + 1)
         ax.semilogy(tasks, np.maximum(values, floor), "o-", color=colour, markersize=5)
-        name = METHODS[method].label.split(",")[0]
+        name = METHODS[method].short
         ax.annotate(
             name, (tasks[-1], max(values[-1], floor)), (8, 0), textcoords="offset points", color=colour, va="center"
         )

@@ -71,7 +71,7 @@ def curves(folder: Path | None = None) -> tuple[dict[str, list[Run]], list[str]]
     """What the figure shows: by name the runs of a curve, and which names are broken lines, as not the literature's."""
     groups, broken = {}, []
     for name, found in weights(folder).items():
-        label = METHODS[name].label.removesuffix(", published")
+        label = METHODS[name].short
         for weight, (mine, _) in found.items():
             curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
             if mine and name not in ABLATIONS:

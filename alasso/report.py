@@ -16,9 +16,15 @@ from alasso.results import Run
 CELLS = "kept, % | learned, % | forgetting, points"
 
 
-def percent(values) -> str:
-    """Shares as `mean ± sample standard deviation`, in percent; of a single one, itself."""
-    return f"{100 * np.mean(values):.1f}" + _deviation(values)
+def percent(shares) -> str:
+    """As `plus_minus`, in percent."""
+    return plus_minus(100 * np.asarray(shares))
+
+
+def plus_minus(values, digits: int = 1, sign: str = "") -> str:
+    """`mean ± sample standard deviation`, as a seed is a draw from all seeds; of a single value, itself."""
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):{sign}.{digits}f}{deviation}"
 
 
 def source(*things: Callable) -> str:
@@ -101,7 +107,7 @@ def effect(usual: list[Run], changed: list[Run]) -> str:
     Seeds that only one of the two has do not count; "not measured" where none is left.
     """
     found = evidence.differences(usual, changed)
-    return f"{100 * np.mean(found):+z.1f}" + _deviation(found) if found else "not measured"
+    return plus_minus(100 * np.asarray(found), sign="+z") if found else "not measured"
 
 
 def sureness(usual: list[Run], changed: list[Run]) -> str:
@@ -135,8 +141,13 @@ def leader(runs: dict[str, list[Run]]) -> str:
 
 
 def figure(*methods: str) -> Figure:
-    """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset."""
+    """Average accuracy of these methods, in their colours, against all others, in grey; a panel a preset.
+
+    Raises BadInput if none of them has a record.
+    """
     panels = _panels(methods)
+    if not panels:
+        raise BadInput(f"no run of {', '.join(methods)} is recorded; `alasso run PRESET {methods[0]}` makes one")
     drawing, axes = plt.subplots(len(panels), figsize=(6.0, 4.1 * len(panels)), squeeze=False)
     drawing.get_layout_engine().set(h_pad=0.12)
     for ax, (preset, runs) in zip(axes.flat, panels.items(), strict=True):
@@ -181,14 +192,13 @@ def provenance(runs: list[Run]) -> str:
 
 def settings(*methods: str) -> str:
     """Markdown: the settings of these methods and what each changes in the protocol; after the first, what differs."""
-    rows, first = head("method | on the command line | settings"), None
-    for name in methods:
-        values = {**vars(METHODS[name].surrogate), **METHODS[name].protocol}
-        same = first or {}
+    rows = head("method | on the command line | settings")
+    own = {name: {**vars(METHODS[name].surrogate), **METHODS[name].protocol} for name in methods}
+    for name, values in own.items():
+        same = own[methods[0]] if name != methods[0] else {}
         listed = [f"`{key}={protocol.text(value)}`" for key, value in values.items() if same.get(key) != value]
         start = f"as `{methods[0]}`, with " if values.keys() & same.keys() else ""
         rows.append(f"| {METHODS[name].label} | `{name}` | {start}{', '.join(listed) or 'none'} |")
-        first = first or values
     return "\n".join(rows)
 
 
@@ -240,11 +250,6 @@ def findings(runs: dict[str, list[Run]]) -> str:
             line += f", {points(gain, 'above', 'below')} a network of its own"
         lines.append(f"{line}, and lost {100 * np.mean(evidence.forgotten(runs[name])):.1f} points.")
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _deviation(values) -> str:
-    """Of shares, in percent: the sample's, as a seed is a draw from all seeds. Of a single one, none."""
-    return f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
 
 
 def _panels(methods: tuple[str, ...]) -> dict[str, dict[str, list[Run]]]:

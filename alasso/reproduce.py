@@ -36,11 +36,11 @@ def run(
         pages.check(results.project() / NOTEBOOK)
     failed = {}
     if todo:
-        costs = plan.Costs(results.folder(), folder)
-        each = {experiment: costs.of(experiment) for experiment in {job.experiment for job in todo}}
-        estimates = {job: each[job.experiment] for job in todo}
         at_once = min(processes or workers.cores(), len(todo))
         with workers.Processes(at_once) if dask is None else workers.Cluster(dask) as engine:
+            costs = plan.Costs(results.folder(), folder)
+            each = {experiment: costs.of(experiment) for experiment in {job.experiment for job in todo}}
+            estimates = {job: each[job.experiment] for job in todo}
             print(_forecast(estimates, engine.slots()))
             if dry_run:
                 _print_each(estimates)

@@ -132,11 +132,7 @@ def build_stream(protocol: Protocol, dataset: datasets.Dataset, seed: int) -> li
 
 
 def build_network(protocol: Protocol, dataset: datasets.Dataset, mean_field: bool = False):
-    """The network of a protocol, one output for each class of each task. Raises BadInput for grey images in a CNN."""
-    if protocol.network != "mlp" and dataset.train_images.shape[1] != 3:
-        raise BadInput(
-            f"network={protocol.network}: it takes colour images, which {dataset.name} does not have; use mlp"
-        )
+    """The network of a protocol, one output for each class of each task."""
     outputs = protocol.tasks * protocol.classes_per_task or len(dataset.classes)
     sizes = (dataset.train_images[0].numel(), *protocol.hidden, outputs)
     match protocol.network:

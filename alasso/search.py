@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from alasso.experiments import Experiment, experiment
+from alasso.presets import WHOLE
 
 Settings = Mapping[str, str]
 """As they are typed on the command line."""
@@ -99,5 +100,5 @@ FOUND["split-tiny"] = FOUND["split-tiny-64"]
 
 def tuned(preset: str, method: str, settings: Settings | None = None) -> Experiment:
     """As `experiment`, with what was FOUND where the settings say nothing."""
-    best = FOUND.get(preset.removesuffix("-short"), {}).get(method, {})
+    best = FOUND.get(WHOLE.get(preset, preset), {}).get(method, {})
     return experiment(preset, method, {**best, **(settings or {})})

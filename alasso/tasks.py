@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from alasso.datasets import Dataset
-from alasso.errors import BadInput
 
 
 def generator(seed: int, *key: int | str) -> torch.Generator:
@@ -161,15 +160,9 @@ def permuted_stream(
 
 
 def split_stream(dataset: Dataset, tasks: int, per_task: int, seed: int) -> list[SplitTask]:
-    """`tasks` tasks of `per_task` classes each, no class twice.
+    """`tasks` tasks of `per_task` classes each, no class twice, of a data set that has so many.
 
     The paper does not say which classes make which task, nor which are left out: they are drawn from the seed.
-    Raises BadInput if the data set has too few.
     """
-    if tasks * per_task > len(dataset.classes):
-        raise BadInput(
-            f"tasks={tasks}: {dataset.name} has {len(dataset.classes)} classes, enough for "
-            f"{len(dataset.classes) // per_task} tasks of {per_task}"
-        )
     order = torch.randperm(len(dataset.classes), generator=generator(seed, "classes")).tolist()
     return [SplitTask(k, dataset, tuple(order[k * per_task : (k + 1) * per_task])) for k in range(tasks)]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from archives import cut
 from small_runs import forked
 
 from alasso import checkpoint, results
@@ -138,3 +139,18 @@ def test_place_is_kept_in_whole(record):
     found, _ = checkpoint.load(record, IDENTITY)
     assert {**asdict(found), "noise": None} == {**asdict(place), "noise": None}
     assert torch.equal(found.noise, place.noise)
+
+
+def test_a_torn_checkpoint_never_takes_the_place_of_the_good_one_before(record):
+    save(record)
+    save(record)
+    cut(checkpoint.beside(record, "checkpoint"))
+    with pytest.warns(Notice, match="torn"):
+        assert load(record) is not None
+
+    def killed():
+        torch.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        save(record)
+
+    assert forked(killed) == -signal.SIGKILL
+    assert load(record) is not None

@@ -12,7 +12,6 @@ import pytest
 from records import made_up
 
 from alasso import cli, collect, results
-from alasso import run as runner
 from alasso.experiments import experiment
 
 HEAD = results.provenance()["commit"]
@@ -21,8 +20,9 @@ HEAD = results.provenance()["commit"]
 @pytest.fixture
 def folder(tmp_path):
     """One clean record of this very code."""
-    made = runner.run(experiment("pmnist-tiny", "si", {"c": "0.5"}), 3, tmp_path, progress=False)
-    results.save(replace(made, dirty=False), only(tmp_path))
+    chosen = experiment("pmnist-tiny", "si", {"c": "0.5"})
+    here = results.provenance() | {"dirty": False}
+    results.save(replace(made_up(chosen, 3, [[0.5, None], [0.4, 0.5]]), **here), chosen.path(tmp_path, 3))
     return tmp_path
 
 
@@ -69,11 +69,17 @@ def test_an_empty_folder_is_named(tmp_path, capsys):
     assert f"{tmp_path}: no results here" in capsys.readouterr().err
 
 
+def forget():
+    """What commits and files had."""
+    collect._definitions.cache_clear()
+    collect._changed_since.cache_clear()
+
+
 @pytest.fixture
 def committed(monkeypatch):
     """The formulas as they are in the files count as those of HEAD."""
     now = {name: (results.ROOT / "alasso" / f"{name}.py").read_text("utf-8") for name in collect.FORMULAS}
-    collect._definitions.cache_clear()
+    forget()
 
     def git(_, what):
         commit, path = what.split(":")
@@ -81,7 +87,7 @@ def committed(monkeypatch):
 
     monkeypatch.setattr(results, "git", git)
     yield now
-    collect._definitions.cache_clear()
+    forget()
 
 
 def test_a_record_of_this_code_is_all_right(folder, capsys, committed):
@@ -101,7 +107,7 @@ def test_a_changed_formula_is_found_by_name_if_the_method_uses_it(folder, capsys
     assert used != committed["formulas"] != other
     committed["formulas"] = other
     assert check(folder, capsys) == "", "SI has no perfect importance"
-    collect._definitions.cache_clear()
+    forget()
     committed["formulas"] = used
     assert check(folder, capsys).endswith(f"formulas changed since {HEAD[:7]}: si_importance")
 
@@ -171,7 +177,7 @@ def test_records_of_one_data_set_with_other_contents_are_found(folder, capsys, c
     later = folder / "pmnist-tiny" / only(folder).name.replace("-s3", "-s4")
     results.save(replace(record, seed=4, command=record.command.replace("--seed 3", "--seed 4")), later)
     assert check(folder, capsys) == ""
-    results.save(replace(results.load(later), dataset_sha256="0" * 64), later)
+    results.save(replace(results.load(later), dataset_sha256="1" * 64), later)
     assert check(folder, capsys) == (
         f"pmnist-tiny/{later.name}: its mnist5k is not that of pmnist-tiny/{later.name.replace('-s4', '-s3')}: "
         "they cannot be compared"
@@ -179,7 +185,7 @@ def test_records_of_one_data_set_with_other_contents_are_found(folder, capsys, c
 
 
 def test_git_itself_is_asked_for_the_formulas_of_a_commit():
-    collect._definitions.cache_clear()
+    forget()
     first = results.git("log", "--format=%H", "-1", "--", "alasso/formulas.py")
     assert first
     then, now = collect._definitions(first), collect._definitions(None)

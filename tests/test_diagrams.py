@@ -51,3 +51,23 @@ def test_distances_below_rounding_are_drawn_at_the_floor(ax):
     diagrams.distances(ax, {"si": np.array([0.0, 1e-3])})
     assert ax.lines[0].get_ydata().tolist() == [np.finfo(float).eps / 2, 1e-3]
     assert ax.get_ylim()[0] < np.finfo(float).eps / 2
+
+
+def test_a_line_stands_where_a_new_task_begins_and_the_thick_one_is_the_mean(ax):
+    diagrams.epochs(ax, {"si": np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]])}, per_task=2, names=False)
+    assert [line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1] == [2.5]
+    thick = max(ax.lines, key=lambda line: line.get_linewidth())
+    assert list(thick.get_ydata()) == pytest.approx([0.2, 0.3, 0.4, 0.5])
+
+
+def test_a_sweep_marks_where_training_began_and_ended(ax):
+    units = np.linspace(-2, 2, 9)
+    diagrams.sweep(ax, units, 3 * units**2)
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [pytest.approx((-1, 3)), pytest.approx((0, 0))]
+
+
+def test_shares_add_up_to_their_sum(ax):
+    parts = np.cumsum(np.full((5, 2), [0.1, 0.3]), 0)
+    diagrams.shares(ax, parts, parts.sum(1))
+    assert list(ax.lines[1].get_ydata()) == pytest.approx(list(ax.lines[0].get_ydata()))

@@ -30,3 +30,10 @@ def test_runs_of_a_preset_are_those_of_the_folder(tmp_path):
     assert {name: [run.seed for run in mine] for name, mine in evidence.of_preset("pmnist-tiny", tmp_path).items()} == {
         "si": [17]
     }
+
+
+def test_seeds_are_in_order_of_their_numbers(tmp_path):
+    chosen = experiment("pmnist-tiny", "si")
+    for seed in (10, 2):
+        results.save(made_up(chosen, seed, [[0.5, None], [0.5, 0.5]]), chosen.path(tmp_path, seed))
+    assert [run.seed for run in evidence.recorded(chosen, tmp_path)] == [2, 10]

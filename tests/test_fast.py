@@ -243,10 +243,20 @@ def test_float64_is_asked_of_the_processor_only(monkeypatch):
         assert len(here) >= 2
 
 
-@pytest.mark.parametrize(("has", "precision"), [({}, "float32"), ({"avx512_bf16": True}, "bfloat16")])
+@pytest.mark.parametrize(
+    ("has", "precision"),
+    [
+        ({}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512f": True}, "float32"),
+    ],
+)
 def test_bfloat16_is_for_processors_that_multiply_in_it(monkeypatch, has, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert fast.native_precision("cpu") == precision
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert fast.native_precision("cuda") == fast.native_precision("mps") == "float32"
 
 
 def test_bfloat16_trains_on_a_processor_without_it(tmp_path):
@@ -284,3 +294,11 @@ def test_bfloat16_is_that_of_every_networks_products_and_not_of_the_loss(network
     assert 1e-4 < (g.float() - expected).norm() / expected.norm() < 0.1
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected_loss, rtol=0.02, atol=0)
+
+
+def test_point_networks_are_tested_in_float32(network, stream, monkeypatch):
+    learner = FastLearner(network, SI(), network.init(generator(0, "theta")), stream[0], PROTOCOL, "bfloat16")
+    seen = []
+    monkeypatch.setattr(fast, "accuracy", lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    learner.accuracy(learner.theta, stream[0])
+    assert seen == [False]

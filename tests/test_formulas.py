@@ -64,18 +64,6 @@ def test_5_overestimates_both_sides_where_alpha_is_zero():
     assert surrogate.tolist() == [6.5, 6.5]
 
 
-def test_the_observed_side_is_where_training_came_from():
-    anchor, previous = torch.zeros(2), torch.tensor([1.0, -1.0])
-    assert (f.observed_side(previous, anchor, (previous - anchor).sign()) > 0).all()
-    assert (f.observed_side(-previous, anchor, (previous - anchor).sign()) < 0).all()
-
-
-def test_8_every_surrogate_is_zero_at_its_anchor(past):
-    _, anchor, previous, importance = past
-    assert not f.quadratic_surrogate(anchor, anchor, importance).any()
-    assert not f.asymmetric_surrogate(anchor, anchor, importance, (previous - anchor).sign(), 3.0, 1.0).any()
-
-
 def test_7_is_the_quadratic_through_both_ends(past):
     """With (7), the surrogate (2) rises from 0 at θ̂ⁿ to ωⁿ + ω^{1:n−1} at θ̂ⁿ⁻¹: what makes it perfect."""
     theta, anchor, _, _ = past

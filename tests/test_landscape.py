@@ -47,13 +47,6 @@ def test_rises_are_those_of_full_forward_passes(dataset, sizes, monkeypatch):
     assert actual[::4, 0].abs().max() == 0
 
 
-def test_layer_bounds_cut_theta_where_the_network_does():
-    network = MLP((4, 3, 2))
-    theta = torch.arange(network.size)
-    for (start, end), (weight, bias) in zip(landscape.layer_bounds(network), network.layers(theta), strict=True):
-        assert torch.equal(theta[start:end], torch.cat([weight.flatten(), bias]))
-
-
 def test_the_first_task_is_that_of_plain_training(first):
     protocol = experiment("pmnist-tiny", "none").protocol
     stream = permuted_stream(first.task.dataset, 1, 3, protocol.permute_first)

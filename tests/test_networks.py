@@ -242,3 +242,13 @@ def test_golden_hashes_of_initialisations():
     drawn = [MLP((9, 8, 3)).init(generator(0, "theta"), way) for way in INITIALISATIONS]
     digests = [hashlib.sha256(theta.numpy().astype("<f4").tobytes()).hexdigest()[:16] for theta in drawn]
     assert digests == ["10250abfb5427a3e", "2caeb19ff69ca558"]
+
+
+@pytest.mark.parametrize("network", [SMALL_CNN, networks.table_c(9), CNN(8, ((2,), (40,)), 5, 3)])
+def test_the_widest_layer_is_the_largest_that_a_forward_pass_makes(network):
+    sizes, module = [], as_module(network, network.init(generator(0, "theta")))
+    for layer in module:
+        layer.register_forward_hook(lambda module, given, made: sizes.append(made[0].numel()))
+    module(torch.rand(2, 3, network.side, network.side))
+    assert network.widest == max(sizes)
+    assert networks.images_at_once(network, 10**9, torch.device("cuda")) == 10**9

@@ -83,3 +83,14 @@ def test_parameters_that_a_task_does_not_use_stay(network):
     torch.manual_seed(0)
     assert torch.equal(before, own_project.flat(TwoOutputs().heads[1].parameters()))
     assert not torch.equal(before, own_project.flat(model.heads[1].parameters()))
+
+
+def test_frozen_layers_stay_and_the_rest_learns():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    body, head = (own_project.flat(model[k].parameters()) for k in (0, 2))
+    task = [(torch.randn(8, 3), torch.randint(0, 2, (8,)))]
+    for _ in own_project.learn(model, [task], nn.functional.cross_entropy):
+        pass
+    assert torch.equal(body, own_project.flat(model[0].parameters()))
+    assert not torch.equal(head, own_project.flat(model[2].parameters()))

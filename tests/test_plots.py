@@ -156,3 +156,20 @@ def test_uncommitted_code_and_fewer_epochs_are_marked_in_every_figure(draw, dirt
     assert list(marked.values()).count(True) == dirty
     assert marked["si"] is dirty
     assert len(marked) == 2
+
+
+def test_methods_behind_are_grey_and_only_landmarks_have_a_name():
+    names = ("si", "none", "ewc", "mas", "alasso-published")
+    runs = [made_up(experiment("pmnist-demo", name), 0, [[0.9, None], [0.7, 0.8]]) for name in names]
+    ax = plots.average_accuracy(plt.figure().subplots(), runs, front=("si",))
+    named = {text.get_text() for text in ax.texts if text.get_text()}
+    assert named == {"SI", "plain training", "ALASSO, published"}
+    assert [line.get_color() for line in ax.lines].count("0.78") == 4
+
+
+def test_what_is_small_looks_small_and_the_band_is_one_deviation():
+    ax = plots.accuracy_against(plt.figure().subplots(), {"x": RUNS[:1], "y": RUNS[:1]})
+    assert np.ptp(ax.get_ylim()) == pytest.approx(0.3)
+    (band,) = plots.final_accuracy(plt.figure().subplots(), {"x": RUNS, "y": RUNS[:1]}).patches
+    deviation = 0.4 / 2**0.5  # of .75 and .35
+    assert (band.get_x(), band.get_width()) == pytest.approx((0.55 - deviation, 2 * deviation))

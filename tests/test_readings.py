@@ -1,5 +1,6 @@
 """What the paper reads off its figures, by hand from records made up for the purpose."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +87,27 @@ def test_nothing_is_recovered_of_what_si_does_not_lose(tmp_path):
 def test_a_folder_without_runs_says_so(tmp_path):
     said = [line.split(" | ")[2] for line in table(tmp_path).splitlines()[2:] if line.startswith("|")]
     assert said == ["not run"] * 5
+
+
+def test_level_is_over_the_seeds_that_both_have_task_by_task(tmp_path):
+    """Another seed has other tasks: 30 of seed 0, all below, and 30 of seed 1, all above, are not 30 in between."""
+    runs = [("single", 0, 0.8), ("alasso-published", 0, 0.6), ("alasso-published", 1, 1.0)]
+    for method, seed, end in runs:
+        made = tuned("split-cifar", method)
+        results.save(made_up(made, seed, stretched([[0.99, None], [end] * 2], 30)), made.path(tmp_path, seed))
+    assert "**not seen**, 0 of 30" in row(tmp_path, "In some tasks")
+    made = tuned("split-cifar", "single")
+    results.save(made_up(made, 1, stretched([[0.99, None], [0.9] * 2], 30)), made.path(tmp_path, 1))
+    assert "**seen**, 30 of 60" in row(tmp_path, "In some tasks")
+
+
+def test_every_cell_has_its_commands(tmp_path):
+    for epochs in ("60", "240"):
+        for method in ("single", "alasso-published"):
+            made = tuned("split-cifar", method, {"epochs": epochs})
+            results.save(made_up(made, 0, stretched([[0.9, None], [0.8] * 2], 30)), made.path(tmp_path, 0))
+    said = table(tmp_path)
+    assert "30 of 30 (60 epochs)" in said
+    assert "30 of 30 (240 epochs)" in said
+    commands = re.findall(r"split-cifar`, (\d+) epochs: `alasso run split-cifar (\S+)", said)
+    assert sorted(commands) == [(e, m) for e in ("240", "60") for m in ("alasso-published", "single")]

@@ -11,6 +11,7 @@ import pytest
 from records import made_up
 
 from alasso import plots, report
+from alasso.errors import BadInput
 from alasso.experiments import experiment
 from alasso.formulas import si_importance
 from alasso.train import Learner
@@ -137,3 +138,32 @@ def test_code_that_differed_from_its_commit_is_marked():
 def test_the_cost_is_that_of_the_fastest_run():
     slow, quick = recorded(0.5, seconds=[7200.0, 7200.0]), recorded(0.5, seed=1, seconds=[3600.0, 3600.0])
     assert "| 2 |\n" in report.benchmark([[slow, quick]])
+
+
+def test_settings_of_a_part_are_what_differs_from_the_first():
+    *_, row = report.settings("ewc", "online-ewc").splitlines()
+    assert row == "| online EWC | `online-ewc` | as `ewc`, with `online=true` |"
+    assert "as `none`" not in report.settings("none", "si", "ewc")
+    assert "as `si`" not in report.settings("none", "si", "ewc"), "the first has nothing that could be shared"
+
+
+def test_panels_are_those_with_records_a_short_one_beside_its_whole(monkeypatch):
+    there = {"pmnist30", "pmnist30-short", "pmnist100", "split-cifar"}
+    monkeypatch.setattr(report.evidence, "of_preset", lambda preset: {"si" if preset in there else "ewc": [1]})
+    assert list(report._panels(("si",))) == ["pmnist30", "pmnist30-short", "pmnist100", "split-cifar"]
+
+
+def test_the_table_of_a_method_has_its_rows_and_where_it_stands(monkeypatch):
+    kept = {"si": 0.4, "none": 0.2}
+    runs = {name: [made_up(experiment("pmnist-tiny", name), 0, [[0.8, None], [k, 0.9]])] for name, k in kept.items()}
+    monkeypatch.setattr(report, "_panels", lambda _: {"pmnist-tiny": runs})
+    said = report.table("si")
+    assert "| SI, `pmnist-tiny` | 65.0 | 85.0 | 40.0 |" in said
+    assert "| plain training, `pmnist-tiny` |" not in said
+    assert "place 1 of 2, 10.0 points above plain training." in said
+
+
+def test_a_method_without_records_is_named_and_what_makes_one(monkeypatch):
+    monkeypatch.setattr(report.evidence, "of_preset", lambda preset: {})
+    with pytest.raises(BadInput, match="no run of si is recorded; `alasso run PRESET si` makes one"):
+        report.figure("si")

@@ -221,3 +221,11 @@ def test_every_image_right_is_a_share_too(tmp_path):
 def test_a_record_can_be_read_by_others(tmp_path):
     results.save(made_up(experiment("pmnist-tiny", "si"), 0, [[0.5, None], [0.5, 0.5]]), tmp_path / "a.json")
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_outside_a_checkout_results_are_where_one_works_and_git_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert results.folder() == tmp_path / "results"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert results.git("status") is None

@@ -56,13 +56,6 @@ def test_ewcs_one_quadratic_is_that_of_one_quadratic_per_task(decay, solutions, 
         torch.testing.assert_close(surrogate.penalty(state, here) - surrogate.penalty(state, there), difference)
 
 
-def test_online_ewc_is_anchored_at_the_last_solution_and_its_fisher_fades(solutions, monkeypatch):
-    thetas, fishers = solutions
-    state = after(EWC(online=True, decay=0.5), thetas[:3], fishers, monkeypatch)
-    assert torch.equal(state.anchor, thetas[2])
-    torch.testing.assert_close(state.importance, fishers[0] / 4 + fishers[1] / 2 + fishers[2])
-
-
 def optima_and_trajectory(surrogate, monkeypatch):
     """Separable quadratic tasks h(θ − m)², each trained to the optimum of its total loss: those of L¹ + … + Lⁿ, and θ̂ⁿ.
 

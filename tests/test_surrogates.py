@@ -313,3 +313,11 @@ def test_without_weight_every_quadratic_task_ends_at_its_own_minimum():
     h, m, start = quadratics.stream(tasks=4, size=20, seed=0)
     trajectory = quadratics.trajectory(replace(quadratics.EXACT, c=0), h, m, start)
     torch.testing.assert_close(trajectory, m)
+
+
+@pytest.mark.parametrize("surrogate", [ALASSO.published(), ALASSO()])
+def test_before_the_first_task_only_downhill_of_the_start_costs_epsilon(surrogate):
+    """In the authors' code Ω̂ = 0 counts as "training came from above"."""
+    state = surrogate.init(torch.zeros(2), None)
+    slopes = surrogate.gradient(state, torch.tensor([-1.0, 1.0]))
+    assert slopes.tolist() == pytest.approx([-2e-6, 0.0], abs=1e-12)

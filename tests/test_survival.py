@@ -99,6 +99,7 @@ def test_a_signal_saves_says_how_to_go_on_and_sets_the_status(
     tmp_path, kept, monkeypatch, capfd, number, status, way, learner
 ):
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+    tmp_path = tmp_path / "with space"
     arguments = ["run", "pmnist-tiny", "alasso-published", *way.split(), "--results", str(tmp_path), "--set"]
     arguments += [f"{name}={value}" for name, value in SETTINGS.items()]
 
@@ -220,12 +221,6 @@ def test_a_checkpoint_runs_no_code(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_nothing_is_left_behind_but_the_record(tmp_path):
-    start(tmp_path)
-    left = {p.name for p in path_of(tmp_path).parent.rglob("*") if p.is_file()}
-    assert left <= {path_of(tmp_path).name, f"{path_of(tmp_path).stem}.lock"}
-
-
 def test_the_second_of_two_processes_waits_for_the_first_and_says_so(tmp_path, monkeypatch):
     owner = checkpoint.beside(path_of(tmp_path), "owner")
     pid = os.fork()
@@ -266,6 +261,7 @@ def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatc
     with pytest.raises(Diverged, match=r"diverged: loss .* at task 1, epoch 1, step 2 of `alasso run .*a=1\.8"):
         start(tmp_path, settings=hot)
     assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("*.checkpoint*"))
     monkeypatch.setattr(runner, "train_stream", None)
     with pytest.raises(Diverged, match=r"delete .*\.diverged to try again"):
         start(tmp_path, settings=hot)
@@ -277,3 +273,26 @@ def test_a_loss_that_explodes_ends_the_run_once_and_for_all(tmp_path, monkeypatc
         note.write_bytes(torn)
         with pytest.raises(Diverged, match=r"delete .*\.diverged to try again"):
             start(tmp_path, settings=hot)
+
+
+def test_checkpoints_are_as_far_apart_as_asked(tmp_path, monkeypatch):
+    now, saved, step, save = [0], [], fast.FastLearner.step, checkpoint.save
+
+    def timed(*given):
+        now[0] += 1
+        return step(*given)
+
+    monkeypatch.setattr(fast.FastLearner, "step", timed)
+    monkeypatch.setattr(runner, "monotonic", lambda: now[0])
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_CHECKPOINTS", 2)
+    monkeypatch.setattr(checkpoint, "save", lambda *given: (saved.append(now[0]), save(*given)))
+    start(tmp_path)
+    assert saved == [3, 6, 6, 9, 12, 12, 15, 18, 18]  # six steps a task, and one at its end
+
+
+def test_the_bar_of_a_run_that_goes_on_starts_where_it_was(tmp_path, kept, monkeypatch):
+    stop_after(7, tmp_path)
+    seen, bar = [], runner.tqdm
+    monkeypatch.setattr(runner, "tqdm", lambda **given: seen.append((given["initial"], given["total"])) or bar(**given))
+    start(tmp_path)
+    assert seen == [(7, STEPS)]

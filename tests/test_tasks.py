@@ -8,6 +8,7 @@ import torch
 
 from alasso.datasets import Dataset
 from alasso.errors import BadInput
+from alasso.experiments import experiment
 from alasso.tasks import batches, generator, held_out, permutation, permuted_stream, split_stream
 
 
@@ -127,8 +128,9 @@ def test_which_classes_make_which_task_depends_on_the_seed_alone(classes_110):
 
 def test_more_tasks_than_the_classes_are_enough_for_are_refused_with_both_numbers(classes_110):
     assert len(split_stream(classes_110, 36, 3, seed=0)) == 36
-    with pytest.raises(BadInput, match="tasks=37: many has 110 classes, enough for 36 tasks of 3"):
-        split_stream(classes_110, 37, 3, seed=0)
+    assert experiment("split-cifar", "si", {"tasks": "36"}).protocol.tasks == 36
+    with pytest.raises(BadInput, match="tasks=37: cifar110 has 110 classes, enough for 36 tasks of 3"):
+        experiment("split-cifar", "si", {"tasks": "37"})
 
 
 def test_an_epoch_visits_every_image_once_in_an_order_of_its_own():

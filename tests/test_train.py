@@ -17,7 +17,7 @@ from alasso.networks import CNN, MLP, MeanFieldMLP, accuracy, pixels, table_c, t
 from alasso.presets import METHODS
 from alasso.protocol import INITIALISATIONS
 from alasso.rivals import EWC, VCL
-from alasso.run import build_network
+from alasso.run import build_network, build_stream
 from alasso.surrogates import ALASSO, SI, NoSurrogate
 from alasso.tasks import batches, generator, permuted_stream, split_stream
 from alasso.train import Learner, train_stream
@@ -202,13 +202,6 @@ def test_a_record_of_other_settings_is_not_taken_for_this_experiments(run, tmp_p
         run("pmnist-tiny", "si")
 
 
-def test_images_that_the_network_cannot_take_are_refused(run, pictures, monkeypatch):
-    grey = replace(pictures, train_images=pictures.train_images[:, :1], test_images=pictures.test_images[:, :1])
-    monkeypatch.setattr(runner.datasets, "load", lambda name: grey)
-    with pytest.raises(BadInput, match="network=table-c: it takes colour images, which pictures does not have"):
-        run("split-cifar", "none", {"dataset": "mnist5k", "tasks": "3", "epochs": "1"})
-
-
 def test_no_two_steps_share_their_noise(stream, monkeypatch):
     seen, noise = [], MLP.noise
 
@@ -280,3 +273,21 @@ def test_the_end_of_a_task_is_in_its_seconds(network, stream, monkeypatch):
     monkeypatch.setattr("alasso.train.accuracy", slow(10, accuracy))
     done = train_stream(network, NoSurrogate(), stream, PROTOCOL, 0, "cpu", lambda *_: None)
     assert [seconds for *_, seconds in done] == [11, 21, 31]
+
+
+def test_a_split_stream_is_of_its_seed_and_a_search_sees_no_test_image(pictures):
+    def rows(images):
+        return {tuple(image.flatten().tolist()) for image in images}
+
+    protocol = replace(experiment("split-cifar", "si").protocol, tasks=3, classes_per_task=2, validation=True)
+    drawn = []
+    for seed in (0, 1):
+        stream = build_stream(protocol, pictures, seed)
+        drawn.append([task.classes for task in stream])
+        assert drawn[-1] == [task.classes for task in split_stream(pictures, 3, 2, seed)]
+        tested = set().union(*(rows(task.test()[0]) for task in stream))
+        trained_on = set().union(*(rows(task.train()[0]) for task in stream))
+        assert tested
+        assert tested <= rows(pictures.train_images)
+        assert tested.isdisjoint(trained_on)
+    assert drawn[0] != drawn[1]

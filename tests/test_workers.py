@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 from distributed import LocalCluster
 from small_runs import SETTINGS
 
@@ -143,14 +144,15 @@ def test_dask_runs_all_once_though_a_worker_is_killed(cluster, tmp_path):
 
 
 def test_dask_reports_a_failure_and_refuses_other_code(cluster, tmp_path, monkeypatch):
-    colour = Job(experiment("pmnist-tiny", "none", {"network": "table-c", "classes_per_task": "2"}), 0)
-    grey = Job(experiment("pmnist-tiny", "none"), 0)
+    wild = Job(experiment("pmnist-tiny", "si", {"learning_rate": "1e30"}), 0)
+    tame = Job(experiment("pmnist-tiny", "none"), 0)
     with workers.Cluster(cluster.scheduler_address) as engine:
-        errors = dict(workers.compute([colour, grey], tmp_path, engine))
-        assert "it takes colour images" in str(errors[colour])
-        assert errors[grey] is None
+        errors = dict(workers.compute([wild, tame], tmp_path, engine))
+        assert "diverged: loss" in str(errors[wild])
+        assert not list(tmp_path.rglob("*.diverged")), "which would refuse the run on this worker for ever"
+        assert errors[tame] is None
         monkeypatch.setattr(runner, "CODE", "f" * 64)
-        ((_, refused),) = workers.compute([grey], tmp_path / "again", engine)
+        ((_, refused),) = workers.compute([tame], tmp_path / "again", engine)
     assert "this worker has other code of alasso, of commit" in str(refused)
 
 
@@ -193,3 +195,24 @@ def test_a_worker_of_another_precision_begins_a_run_anew(small_runs, tmp_path, m
             train("bfloat16")
     assert len(list(tmp_path.rglob("*.checkpoint"))) == 1
     assert train("float32").precision == "float32"
+
+
+def test_a_run_of_a_batch_has_one_thread(tmp_path):
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        made = workers._train(experiment("pmnist-tiny", "si", SETTINGS), 0, tmp_path, runner.CODE)
+    finally:
+        torch.set_num_threads(usual)
+    assert made.threads == 1
+
+
+def test_where_nothing_can_be_written_nothing_is_trained(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="cannot write results here"):
+        list(workers.compute(wanted("si"), tmp_path / "file" / "results", None))
+
+
+def test_what_is_typed_to_stop_a_batch_does_not_reach_its_processes():
+    with workers.Processes(1) as engine:
+        assert engine.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
