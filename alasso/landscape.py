@@ -221,9 +221,12 @@ def save(first: FirstTask, measured: Sample, preset: str, seed: int, folder: Pat
 
 
 def load(file: Path) -> tuple[Sample, dict]:
-    """A measurement and the rest of its record."""
-    record = json.loads(file.read_text(encoding="utf-8"))
-    columns = {field.name: np.array(record.pop(field.name)) for field in fields(Sample)}
+    """A measurement and the rest of its record. Raises BadInput for a file that has none."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        columns = {field.name: np.array(record.pop(field.name)) for field in fields(Sample)}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise BadInput(f"{file}: no whole measurement; delete it and measure again") from None
     return Sample(**columns), record
 
 
@@ -236,7 +239,9 @@ def main(arguments: list[str]) -> int:
         preset, seed = arguments[0], whole_number("seed", arguments[1], 0, LARGEST_SEED)
         _protocol(preset)
         file = path(preset, seed, folder)
-        if not file.exists():
+        if file.exists():
+            load(file)
+        else:
             results.check_writable(file.parent)
             trained = first_task(preset, seed)
             save(trained, sample(trained, 1000, seed), preset, seed, folder)

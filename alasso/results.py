@@ -156,7 +156,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise BadInput(f"{folder}: cannot write results here ({error.strerror}); name another with --results") from None
+        raise BadInput(f"{folder}: cannot write results here ({error.strerror}); name another folder") from None
 
 
 @cache

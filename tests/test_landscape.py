@@ -148,10 +148,11 @@ def test_a_measurement_that_is_there_is_not_made_again(tmp_path, monkeypatch, ca
     monkeypatch.setattr(landscape, "first_task", None)
     file = landscape.path("pmnist-tiny", 0, tmp_path)
     file.parent.mkdir(parents=True)
-    file.write_text("kept")
+    committed = (results.ROOT / "results" / "landscape" / "pmnist30" / "s0.json").read_bytes()
+    file.write_bytes(committed)
     assert landscape.main(["pmnist-tiny", "0"]) == 0
     assert capsys.readouterr().out == f"{file}\n"
-    assert file.read_text() == "kept"
+    assert file.read_bytes() == committed
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch, capsys):
@@ -183,3 +184,13 @@ def test_input_that_cannot_be_is_refused_in_one_line(arguments, named, capsys, m
     error = capsys.readouterr().err
     assert named in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"layer": [1]}', "\u00ff"])
+def test_a_torn_measurement_is_refused_by_name(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.setattr(landscape.results, "folder", lambda: tmp_path)
+    file = landscape.path("pmnist-tiny", 0, tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_text(content, encoding="latin-1")
+    assert landscape.main(["pmnist-tiny", "0"]) == 2
+    assert capsys.readouterr().err == f"alasso.landscape: {file}: no whole measurement; delete it and measure again\n"

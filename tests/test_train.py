@@ -23,7 +23,7 @@ from alasso.tasks import batches, generator, permuted_stream, split_stream
 from alasso.train import Learner, train_stream
 
 SINGLE = replace(PROTOCOL, fresh_network=True)
-SPLIT = replace(PROTOCOL, network="table-c", classes_per_task=2, reset_optimizer=True)
+SPLIT = replace(PROTOCOL, dataset="cifar110", network="table-c", classes_per_task=2, reset_optimizer=True)
 SMALL_CNN = CNN(8, ((4,), (4,)), 16, 6)
 SPLIT_METHODS = [name for name in METHODS if name not in ("multi", "vcl", "dropout")]  # these are for permuted pixels
 
