@@ -20,7 +20,6 @@ from alasso.targets import TARGETS, Target
 
 MOST = 1000  # seeds, or runs at a time
 TOGETHER = "\xa0"  # stands for a space at which no line breaks
-SCALE_HELP = "the small stream, the paper's at a quarter of the epochs, the paper's"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         "reproduce", parents=[place], help="compute what a figure or table misses, and make its page"
     )
     again.add_argument("targets", nargs="+", metavar="target", help="all, or: " + ", ".join(TARGETS))
-    again.add_argument("--scale", default="demo", help="demo (default), short or paper: " + SCALE_HELP)
+    scales = "demo (default), short or paper: the small stream, the paper's at a quarter of the epochs, the paper's"
+    again.add_argument("--scale", default="demo", help=scales)
     again.add_argument("--seeds", default="1", help="how many seeds, 0 first (default 1)")
     where = again.add_mutually_exclusive_group()
     where.add_argument("--workers", help="how many runs at a time on this machine (default: one a core)")
@@ -149,7 +149,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    return collect.run(chosen.results, chosen.check, chosen.csv)
+    return collect.run(chosen.results, "check" if chosen.check else "csv" if chosen.csv else "list")
 
 
 def _data(chosen: argparse.Namespace) -> int:

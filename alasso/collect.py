@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from alasso import metrics, plan, results
 from alasso.errors import BadInput
@@ -19,11 +20,12 @@ SAME = {"SI": "99eeb83", "ALASSO": "83924b7"}
 """Definitions that a commit wrote anew without a change to any result: runs on both sides of it gave the same bits."""
 
 
-def run(folder: Path, check: bool = False, table: bool = False) -> int:
-    """Print a line for each result, with `check` also what is wrong with it; returns 1 if then anything is, else 0.
+def run(folder: Path, shown: Literal["list", "csv", "check"] = "list") -> int:
+    """Print a line for each result, to check also what is wrong with it; returns 1 if then anything is, else 0.
 
-    With `table` what is printed is CSV, with every setting and summary in a column of its own.
+    As CSV a line has every setting and summary in a column of its own.
     """
+    check = shown == "check"
     paths = results.records(folder)
     if not paths:
         raise BadInput(f"{folder}: no results here; `alasso run` makes one")
@@ -42,10 +44,10 @@ def run(folder: Path, check: bool = False, table: bool = False) -> int:
         if check:
             complaints += [(name, what) for what in problems(record, path)]
         records[name] = record
-    if table:
+    if shown == "csv":
         _print_csv(records)
     else:
-        _print_table(rows)
+        _print_list(rows)
     if check:
         complaints += other_data(records)
         for name, what in complaints:
@@ -197,7 +199,7 @@ def _print_csv(records: Mapping[str, Run]) -> None:
     writer.writerows(rows)
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
+def _print_list(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -199,12 +199,10 @@ def can_compile() -> bool:
     return True
 
 
-def _compile(function):
-    # One variant for each surrogate and network of the process, and more only if a process runs very many.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    return torch.compile(function, dynamic=False, options={"cpp.dynamic_threads": True}) if can_compile() else function
-
-
 @cache
 def _compiled_update():
-    return _compile(update)
+    if not can_compile():
+        return update
+    # One variant for each surrogate and network of the process, and more only if a process runs very many.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(update, dynamic=False, options={"cpp.dynamic_threads": True})

@@ -11,7 +11,7 @@ from alasso import evidence, numbers, plots, report, results, trials
 from alasso.experiments import Experiment, experiment
 from alasso.presets import ABLATIONS, BOUNDS, METHODS, PRESETS, SCALES
 from alasso.results import Run
-from alasso.search import GRIDS, candidates
+from alasso.search import TRIED, candidates
 
 WEIGHED = ("pmnist30", SCALES["short"]["pmnist30"])
 """Where methods have run with several weights of the past: all epochs, and a quarter of them."""
@@ -36,7 +36,7 @@ def weights(folder: Path | None = None) -> dict[str, dict[Weight, list[list[Run]
     for name in METHODS:
         if name in BOUNDS:
             continue
-        tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates("pmnist30", name)]
+        tried = [[experiment(preset, name, changes) for preset in WEIGHED] for changes in candidates(name)]
         by_weight = {_weight(pair[0]): [evidence.recorded(one, folder) for one in pair] for pair in tried}
         found = {weight: mine for weight, mine in sorted(by_weight.items()) if any(mine)}
         if found:
@@ -73,7 +73,7 @@ def curves(folder: Path | None = None) -> tuple[dict[str, list[Run]], list[str]]
     for name, found in weights(folder).items():
         label = METHODS[name].short
         for weight, (mine, _) in found.items():
-            curve = f"{label}, c = {weight}" if name in GRIDS["pmnist30"] else label
+            curve = f"{label}, c = {weight}" if name in TRIED else label
             if mine and name not in ABLATIONS:
                 groups[curve] = mine
                 broken += [curve] * (not weight.usual)
@@ -100,9 +100,7 @@ def _kept(runs: list[Run]) -> str:
 def _said_of_weights(folder: Path) -> list[str]:
     at = numbers.table_1("pmnist30")
     full, short = (evidence.of_preset(preset, folder) for preset in WEIGHED)
-    late, early = (
-        trials.best_of("pmnist30", preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED
-    )
+    late, early = (trials.best_of(preset, "alasso-published", folder)[0].hyperparameters["c"] for preset in WEIGHED)
     pair = short["alasso-published"], evidence.recorded(experiment(WEIGHED[1], "si", {"c": "1"}), folder)
     others = [found for name, found in weights(folder).items() if not name.startswith("alasso")]
     rival = evidence.most_kept(mine for found in others for mine, _ in found.values())

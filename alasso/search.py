@@ -45,17 +45,18 @@ GRIDS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
 """By preset and method, what the first round tries: around the settings of the literature, as many for each method."""
 
 
-def candidates(benchmark: str, method: str) -> tuple[Settings, ...]:
-    """The settings that a reported run of the method can have: its own, and those that the benchmark's search tried."""
-    return ({}, *GRIDS[benchmark].get(method, ()))
+TRIED = GRIDS["pmnist30"]
+"""By method, what the search on permuted MNIST tried; it stopped after its first, cut round, which settles nothing."""
+
+
+def candidates(method: str) -> tuple[Settings, ...]:
+    """The settings that a reported run of permuted MNIST can have: the method's own, and those that were TRIED."""
+    return ({}, *TRIED.get(method, ()))
 
 
 def counted(preset: str, method: str) -> tuple[Settings, ...]:
-    """The settings of a rival of which the best counts: what its search settled on, or all that were tried.
-
-    The search on permuted MNIST stopped after its first, cut round, which settles nothing.
-    """
-    return candidates("pmnist30", method) if preset.startswith("pmnist") else ({},)
+    """The settings of a rival of which the best counts: what its search settled on, or all `candidates`."""
+    return candidates(method) if preset.startswith("pmnist") else ({},)
 
 
 FINALISTS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {

@@ -50,9 +50,9 @@ class Learner:
         return accuracy(self.network, theta, *task.test(), task.outputs)
 
     def tensors(self) -> dict:
-        """All that a checkpoint needs, in the form that fast.FastLearner has too."""
-        adam = self.optimizer.state.get(self.theta) or {"step": 0, "exp_avg": None, "exp_avg_sq": None}
-        moments = [torch.zeros_like(self.theta) if m is None else m for m in (adam["exp_avg"], adam["exp_avg_sq"])]
+        """All that a checkpoint needs, in the form that fast.FastLearner has too; there has been a step."""
+        adam = self.optimizer.state[self.theta]
+        moments = [adam["exp_avg"], adam["exp_avg_sq"]]
         return {"theta": self.theta, "state": list(self.state), "moments": moments, "steps": int(adam["step"])}
 
     def load(self, tensors: dict) -> "Learner":

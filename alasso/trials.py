@@ -10,7 +10,7 @@ from alasso.experiments import experiment
 from alasso.presets import METHODS
 from alasso.report import changed, head, percent
 from alasso.results import Run
-from alasso.search import FIRST_ROUND, GRIDS, candidates
+from alasso.search import FIRST_ROUND, TRIED, candidates
 from alasso.targets import TARGETS
 
 
@@ -39,36 +39,32 @@ def found(target: str, folder: Path | None = None) -> dict[str, str] | None:
     return _tried(best)
 
 
-def searched(benchmark: str, preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
-    """By method, the runs at a preset with the settings that the benchmark's search found, where there are any."""
-    best = {name: found(f"search-{benchmark}-{name}", folder) for name in GRIDS[benchmark]}
+def searched(preset: str, folder: Path | None = None) -> dict[str, list[Run]]:
+    """By method, the runs at a preset with what the search on permuted MNIST found, where there are any."""
+    best = {name: found(f"search-pmnist30-{name}", folder) for name in TRIED}
     runs = {name: recorded(experiment(preset, name, changes), folder) for name, changes in best.items() if changes}
     return {name: mine for name, mine in runs.items() if mine}
 
 
-def outdone(benchmark: str, preset: str, folder: Path | None = None) -> list[str]:
+def outdone(preset: str, folder: Path | None = None) -> list[str]:
     """Sentences: which methods keep more at a preset with another setting than with what their search found."""
+    cut = " and ".join(f"{value} {name}" for name, value in FIRST_ROUND["pmnist30"].items() if value.isdigit())
     said = []
-    for name, mine in searched(benchmark, preset, folder).items():
-        best = best_of(benchmark, preset, name, folder)
+    for name, mine in searched(preset, folder).items():
+        best = best_of(preset, name, folder)
         if np.mean(kept(best)) > np.mean(kept(mine)):
             old, new = mine[0].hyperparameters, best[0].hyperparameters
             sides = [
                 f"{percent(kept(runs))} % with {', '.join(changed(own, other))}"
                 for runs, own, other in ((mine, old, new), (best, new, old))
             ]
-            said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {_cut(benchmark)}, and {sides[1]}.")
+            said.append(f"{METHODS[name].label} keeps {sides[0]}, chosen at {cut}, and {sides[1]}.")
     return said
 
 
-def best_of(benchmark: str, preset: str, method: str, folder: Path | None = None) -> list[Run]:
-    """The runs at a preset that keep most, of a method's own setting and those that the benchmark's search tried."""
-    return most_kept(recorded(experiment(preset, method, changes), folder) for changes in candidates(benchmark, method))
-
-
-def _cut(benchmark: str) -> str:
-    """What makes a trial cheap, in words."""
-    return " and ".join(f"{value} {name}" for name, value in FIRST_ROUND[benchmark].items() if value.isdigit())
+def best_of(preset: str, method: str, folder: Path | None = None) -> list[Run]:
+    """The runs of a method at a preset that keep most, of its `candidates`."""
+    return most_kept(recorded(experiment(preset, method, changes), folder) for changes in candidates(method))
 
 
 def _tried(settings: Mapping[str, str]) -> dict[str, str]:

@@ -254,8 +254,10 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=200, help="timed steps of each case (default 200)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="where the JSON file goes")
     chosen = parser.parse_args()
-    found = measure(chosen.steps)
+    if chosen.steps < 1:
+        parser.error(f"--steps {chosen.steps}: must be a whole number ≥ 1")
     chosen.out.mkdir(parents=True, exist_ok=True)
+    found = measure(chosen.steps)
     name = f"speed-{found['machine']['instructions'].lower()}-{found['date'][:16].replace(':', '')}.json"
     (chosen.out / name).write_text(json.dumps(found, indent=1) + "\n")
     print(table(found))

@@ -41,10 +41,10 @@ def test_a_setting_that_keeps_more_than_what_the_search_found_is_said(tmp_path):
     surrogate = settle("si", 3, 0.7)
     assert (surrogate.c, surrogate.damping) == (1, 0.001)
     settle("alasso-published", 1, 0.5)  # the literature's own
-    assert trials.outdone("pmnist30", "pmnist30-short", tmp_path) == []
+    assert trials.outdone("pmnist30-short", tmp_path) == []
     better = experiment("pmnist30-short", "si", {"c": "10"})
     results.save(made_up(better, 0, stretched([[0.75, None], [0.75, 0.75]], 30)), better.path(tmp_path, 0))
-    assert trials.outdone("pmnist30", "pmnist30-short", tmp_path) == [
+    assert trials.outdone("pmnist30-short", tmp_path) == [
         "SI keeps 70.0 % with c = 1, damping = 0.001, chosen at 2 epochs, and 75.0 % with c = 10, damping = 0.1."
     ]
 
