@@ -104,7 +104,8 @@ def task_accuracy(ax: Axes, runs: list[Run], task: int) -> Axes:
 def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
     """Test accuracy at the end on the first and every fifth task, and its average over all (Figures 8 and 9).
 
-    A mark for each seed and, if there are several, a bar for their mean; methods stand side by side.
+    A mark for each seed; methods stand side by side. If there are several seeds their average has a bar at the mean;
+    the tasks have none, as task k of another seed has other classes.
     """
     methods = list(dict.fromkeys(run.method for run in runs))
     tasks = [1, *range(5, len(runs[0].matrix) + 1, 5)]
@@ -116,7 +117,7 @@ def final_by_task(ax: Axes, runs: list[Run]) -> Axes:
         at = np.arange(len(tasks) + 1) + 0.8 * ((position + 0.5) / len(methods) - 0.5)
         width, marker, line = 0.32 / len(methods), "os^vD"[position % 5], "-" * (len(mine) > 1)
         if line:
-            ax.hlines(columns.mean(0), at - width, at + width, color=colour, linewidth=2.5)
+            ax.hlines(columns[:, -1].mean(), at[-1] - width, at[-1] + width, color=colour, linewidth=2.5)
         for values in columns:
             ax.plot(at, values, marker, color=colour, markersize=4 if line else 6, alpha=0.5 if line else 1)
         ax.plot([], [], marker + line, color=colour, label=_marked(METHODS[method].label, mine))

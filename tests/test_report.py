@@ -127,6 +127,18 @@ def test_the_figure_of_single_tasks_has_the_first_every_fifth_and_the_average():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "average"]
 
 
+def test_only_the_average_over_tasks_has_a_mean_over_seeds():
+    """Task 1 of another seed has other classes."""
+    runs = [
+        made_up(experiment("split-cifar", "si"), seed, [[0.9, None], [share, share]])
+        for seed, share in enumerate((0.2, 0.6))
+    ]
+    (bars,) = plots.final_by_task(plt.figure().subplots(), runs).collections
+    ((start, end),) = bars.get_segments()
+    assert start[1] == end[1] == pytest.approx(0.4)
+    assert start[0] < 1 < end[0], "the column after that of task 1"
+
+
 def recorded(final, seed=0, **changes):
     return replace(made_up(experiment("pmnist-tiny", "si"), seed, [[0.9, None], [final, final]]), **changes)
 
