@@ -180,7 +180,7 @@ def _print_csv(records: Mapping[str, Run]) -> None:
             "method": record.method,
             "seed": record.seed,
             "kept": metrics.final_accuracy(record.matrix),
-            "learned": float(record.matrix.diagonal().mean()),
+            "learned": metrics.learning_accuracy(record.matrix),
             "forgetting": metrics.forgetting(record.matrix),
             "spread": float(metrics.spread(record.matrix)[-1]),
             "core_seconds": record.core_seconds,

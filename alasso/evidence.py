@@ -42,7 +42,7 @@ def kept(runs: list[Run]) -> list[float]:
 
 def learned(runs: list[Run]) -> list[float]:
     """Accuracy on a task right after its training, averaged over tasks, a run."""
-    return [float(run.matrix.diagonal().mean()) for run in runs]
+    return [metrics.learning_accuracy(run.matrix) for run in runs]
 
 
 def forgotten(runs: list[Run]) -> list[float]:

@@ -16,6 +16,11 @@ def final_accuracy(matrix: np.ndarray) -> float:
     return float(average_accuracy(matrix)[-1])
 
 
+def learning_accuracy(matrix: np.ndarray) -> float:
+    """Mean over all tasks of the accuracy right after their training."""
+    return float(matrix.diagonal().mean())
+
+
 def spread(matrix: np.ndarray) -> np.ndarray:
     """Standard deviation over the tasks seen so far, after each task (Figure 6), (T,). Population form, 0 for one."""
     return np.nanstd(matrix, axis=1)

@@ -14,6 +14,10 @@ def test_average_accuracy_is_over_the_tasks_seen():
     assert metrics.final_accuracy(MATRIX) == pytest.approx(0.65)
 
 
+def test_learning_accuracy_is_that_of_tasks_just_trained():
+    assert metrics.learning_accuracy(MATRIX) == pytest.approx((0.9 + 0.8 + 0.6) / 3)
+
+
 def test_spread_is_over_the_tasks_seen():
     assert metrics.spread(MATRIX) == pytest.approx([0, 0.05, np.sqrt((0.15**2 + 0.2**2 + 0.05**2) / 3)])
 
