@@ -13,9 +13,10 @@ import torch
 from alasso import collect, datasets, fast, metrics, reproduce, results
 from alasso.errors import BadInput, Diverged, Interrupted, notices
 from alasso.experiments import experiment
-from alasso.presets import METHODS, PRESETS
+from alasso.presets import METHODS, PRESETS, WHOLE
 from alasso.protocol import LARGEST_SEED, whole_number
 from alasso.run import run, signals
+from alasso.search import FOUND
 from alasso.targets import TARGETS, Target
 
 MOST = 1000  # seeds, or runs at a time
@@ -181,8 +182,11 @@ def _check_device(name: str) -> None:
 
 def _list(chosen: argparse.Namespace) -> int:
     print("presets: what is trained on what; the cost is that of one method and one seed")
+    print("  (What a search found `alasso reproduce` takes by itself, `alasso run` if it is told so.)")
     for name, preset in PRESETS.items():
         print(f"  {name}\n    {preset.about}\n    cost    {preset.cost}\n    expect  {preset.expect}")
+        for method, settings in FOUND.get(WHOLE.get(name, name), {}).items():
+            print(f"    found   {method} --set {' '.join(f'{key}={value}' for key, value in settings.items())}")
     print("\nmethods")
     for name, method in METHODS.items():
         print(f"  {name:22}{method.label}: {method.surrogate}")

@@ -65,6 +65,9 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
     for preset in PRESETS.values():
         assert preset.cost in out
         assert preset.expect in out
+    found = [line.split() for line in out.splitlines() if line.startswith("    found   ")]
+    assert ["found", "si", "--set", "c=10", "damping=0.1"] in found
+    assert len(found) == 2 * len([name for name in PRESETS if name.startswith("split")])
     listed = " ".join(out.split())
     for name, target in TARGETS.items():
         assert f" {name} {target.about}: " in listed
