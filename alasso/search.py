@@ -34,6 +34,7 @@ GRIDS: Mapping[str, Mapping[str, tuple[Settings, ...]]] = {
         "si": _FOUR,
         "alasso-published": _FOUR,
         "ewc": _grid(c=("10", "30", "100", "300")),
+        "online-ewc": _grid(c=("10", "30", "100", "300")),
         "mas": _grid(c=("0.003", "0.01", "0.03", "0.1")),
     },
     "split-cifar": {"si": _TEN, "alasso-published": _TEN},
