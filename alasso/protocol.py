@@ -83,6 +83,8 @@ class Protocol:
             )
         if any(self.dropout) and self.network != "mlp":
             raise BadInput(f"dropout={text(self.dropout)}: {self.network} has dropout of its own; leave it at 0,0")
+        if self.joint and self.classes_per_task:
+            raise BadInput("joint=true: mixed batches are for permuted pixels, where all tasks share their outputs")
         size = datasets.SIZES[self.dataset]
         if self.network != "mlp" and size.channels != 3:
             raise BadInput(
@@ -93,8 +95,6 @@ class Protocol:
                 f"tasks={self.tasks}: {self.dataset} has {size.classes} classes, enough for "
                 f"{size.classes // classes} tasks of {classes}"
             )
-        if self.joint and self.classes_per_task:
-            raise BadInput("joint=true: mixed batches are for permuted pixels, where all tasks share their outputs")
 
     @property
     def mlp_weights(self) -> int:

@@ -135,8 +135,8 @@ def test_list_names_every_preset_and_method_with_cost_and_source(capsys):
             "network=table-c: it takes colour images",
         ),
         (
-            ["run", "split-cifar", "si", "--set", "dataset=mnist5k"],
-            "tasks=30: mnist5k has 10 classes, enough for 3 tasks of 3",
+            ["run", "split-cifar", "si", "--set", "dataset=cifar10"],
+            "tasks=30: cifar10 has 10 classes, enough for 3 tasks of 3",
         ),
         (["run", "pmnist-tiny", "ewc", "--set", "fisher=true"], "fisher=true: fisher must be one of"),
         (["run", "pmnist-tiny", "si", "--seed", "-1"], "--seed -1: must be a whole number ≥ 0"),

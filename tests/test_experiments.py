@@ -32,7 +32,7 @@ OTHER = {
     "fresh_network": "true",
     "validation": "true",
 }
-TOGETHER = {"network": "table-d", "classes_per_task": "2"}
+TOGETHER = {"dataset": "cifar10", "network": "table-d", "classes_per_task": "2"}
 
 
 def other(name, value):
@@ -143,9 +143,9 @@ def test_committed_results_are_found_under_their_names():
         ("pmnist-tiny", "multi", {"joint": "false"}),
         ("pmnist-tiny", "online-ewc", {"online": "false", "fisher": "exact", "decay": "0.1"}),
         ("pmnist-tiny", "imm-mode", {"drop": "False", "c": "0.0"}),
-        ("pmnist-tiny", "none", {"network": "table-d", "classes_per_task": "2", "image_side": "64"}),
+        ("split-tiny", "none", {"dataset": "cifar10", "tasks": "5", "classes_per_task": "2", "image_side": "64"}),
         ("split-cifar", "si", {"damping": "0.1"}),
-        ("split-tiny", "single", {"fresh_network": "false", "dataset": "cifar100"}),
+        ("split-tiny", "single", {"fresh_network": "false", "dataset": "cifar100", "tasks": "16"}),
     ],
 )
 def test_a_command_makes_the_same_experiment_again(preset, method, settings):
