@@ -54,6 +54,8 @@ def test_every_part_of_alasso_keeps_something_as_the_page_says():
     lost = dict(zip(ABLATIONS, (whole - part for part in parts), strict=True))
     assert 0 < lost.pop("alasso-coupled") < 0.015
     assert min(lost.values()) > 0.03
+    assert "SI, which has none of the three, keeps least" in said_by("pmnist_full")
+    assert kept("pmnist30", "si", c="1") < whole - max(lost.values())
 
 
 def test_methods_on_the_small_stream_trade_as_the_chapter_says():
@@ -261,12 +263,12 @@ def test_the_pages_of_the_methods_say_what_their_figures_show():
     def caption(page, text):
         assert text in (results.project() / "book" / "methods" / f"{page}.md").read_text(encoding="utf-8")
 
-    small, ten, thirty, short = (
+    small, ten, thirty, short, cifar = (
         {name: statistics.mean(evidence.kept(runs)) for name, runs in evidence.of_preset(preset).items()}
-        for preset in ("pmnist-demo", "pmnist10", "pmnist30", "pmnist30-short")
+        for preset in ("pmnist-demo", "pmnist10", "pmnist30", "pmnist30-short", "split-cifar")
     )
     caption("plain", "keeps least in every panel")
-    assert all(min(panel, key=panel.get) == "none" for panel in (small, ten, thirty, short))
+    assert all(min(panel, key=panel.get) == "none" for panel in (small, ten, thirty, short, cifar))
     caption("dropout", "keeps more than plain training on the small stream, but no more of thirty tasks")
     assert small["dropout"] > small["none"] + 0.05
     assert short["dropout"] < short["none"] + 0.01
